@@ -1,0 +1,160 @@
+"""Convolutions, pooling and pixel shuffles: torch.nn modules and their functional forms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import onnx_ir as ir
+from torch import nn
+
+from exporters.lowering.builder import Builder
+from exporters.lowering.dims import Size
+from netspec.errors import Diagnostic, ExportError
+
+Pair: TypeAlias = "int | Sequence[int]"
+
+
+def conv2d(b: Builder, m: nn.Conv2d, x: ir.Value) -> ir.Value:
+    if m.padding_mode != "zeros":
+        raise ExportError(Diagnostic(code="NS506", message=f"Conv2d with padding_mode={m.padding_mode!r}"))
+    if isinstance(m.padding, str):  # "same": the odd pixel at the end; "valid": none
+        total = [(k - 1) * d if m.padding == "same" else 0 for k, d in zip(m.kernel_size, m.dilation, strict=True)]
+        pads = [*(t // 2 for t in total), *(t - t // 2 for t in total)]
+    else:
+        pads = [*m.padding, *m.padding]
+    weight, bias = b.parameter("weight"), b.parameter("bias") if m.bias is not None else None
+    return convolve(b, x, weight, bias, stride=m.stride, pads=pads, dilation=m.dilation, groups=m.groups)
+
+
+def convolve(
+    b: Builder,
+    x: ir.Value,
+    weight: ir.Value,
+    bias: ir.Value | None,
+    *,
+    stride: Sequence[int],
+    pads: Sequence[int],
+    dilation: Sequence[int] = (1, 1),
+    groups: int = 1,
+) -> ir.Value:
+    """Conv; pads are top, left, bottom, right."""
+    n, _, *sizes = b.dims(x)
+    out, _, *kernel = b.dims(weight)
+    new = [
+        (size + pads[i] + pads[i + 2] - dilation[i] * (int(kernel[i]) - 1) - 1) // stride[i] + 1  # type: ignore[arg-type]  # a kernel's size is a number
+        for i, size in enumerate(sizes)
+    ]
+    return b.op(
+        "Conv",
+        x,
+        weight,
+        *([bias] if bias is not None else []),
+        dims=[n, out, *new],
+        kernel_shape=[int(k) for k in kernel],  # type: ignore[arg-type]  # as above
+        strides=list(stride),
+        pads=list(pads),
+        dilations=list(dilation),
+        group=groups,
+    )
+
+
+def conv_transpose2d(b: Builder, m: nn.ConvTranspose2d, x: ir.Value) -> ir.Value:
+    n, _, *sizes = b.dims(x)
+    padding = [int(p) for p in m.padding]
+    new = [
+        (size - 1) * m.stride[i] - 2 * padding[i] + m.dilation[i] * (m.kernel_size[i] - 1) + m.output_padding[i] + 1
+        for i, size in enumerate(sizes)
+    ]
+    return b.op(
+        "ConvTranspose",
+        x,
+        b.parameter("weight"),
+        *([b.parameter("bias")] if m.bias is not None else []),
+        dims=[n, m.out_channels, *new],
+        kernel_shape=list(m.kernel_size),
+        strides=list(m.stride),
+        pads=[*padding, *padding],
+        output_padding=list(m.output_padding),
+        dilations=list(m.dilation),
+        group=m.groups,
+    )
+
+
+def avg_pool2d(
+    b: Builder,
+    x: ir.Value,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> ir.Value:
+    if ceil_mode or divisor_override is not None:
+        raise ExportError(Diagnostic(code="NS506", message="average pooling with ceil_mode or divisor_override"))
+    return _pool(b, "AveragePool", x, kernel_size, stride, padding, count_include_pad=int(count_include_pad))
+
+
+def max_pool2d(
+    b: Builder,
+    x: ir.Value,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> ir.Value:
+    if ceil_mode or return_indices or tuple(_pair(dilation)) != (1, 1):
+        raise ExportError(
+            Diagnostic(code="NS506", message="max pooling with ceil_mode, return_indices or dilation")
+        )
+    return _pool(b, "MaxPool", x, kernel_size, stride, padding)
+
+
+def avg_pool_module(b: Builder, m: nn.AvgPool2d, x: ir.Value) -> ir.Value:
+    return avg_pool2d(
+        b, x, m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad, m.divisor_override
+    )
+
+
+def max_pool_module(b: Builder, m: nn.MaxPool2d, x: ir.Value) -> ir.Value:
+    return max_pool2d(b, x, m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, m.return_indices)
+
+
+def pixel_shuffle(b: Builder, x: ir.Value, upscale_factor: int) -> ir.Value:
+    """(N, C * r * r, H, W) to (N, C, r * H, r * W); channels slowest, which ONNX calls CRD."""
+    n, c, h, w = b.dims(x)
+    r = upscale_factor
+    return b.op("DepthToSpace", x, dims=[n, c // (r * r), h * r, w * r], blocksize=r, mode="CRD")
+
+
+def pixel_unshuffle(b: Builder, x: ir.Value, downscale_factor: int) -> ir.Value:
+    """(N, C, r * H, r * W) to (N, C * r * r, H, W). SpaceToDepth orders channels otherwise, so by hand."""
+    n, c, h, w = b.dims(x)
+    r = downscale_factor
+    split = b.reshape(x, [n, c, h // r, r, w // r, r])
+    return b.reshape(b.transpose(split, 0, 1, 3, 5, 2, 4), [n, c * r * r, h // r, w // r])
+
+
+def pixel_shuffle_module(b: Builder, m: nn.PixelShuffle, x: ir.Value) -> ir.Value:
+    return pixel_shuffle(b, x, m.upscale_factor)
+
+
+def pixel_unshuffle_module(b: Builder, m: nn.PixelUnshuffle, x: ir.Value) -> ir.Value:
+    return pixel_unshuffle(b, x, m.downscale_factor)
+
+
+def _pool(
+    b: Builder, op_type: str, x: ir.Value, kernel: Pair, stride: Pair | None, padding: Pair, **attributes: int
+) -> ir.Value:
+    n, c, *sizes = b.dims(x)
+    k, p = _pair(kernel), _pair(padding)
+    s = _pair(stride) if stride else k
+    new: list[Size] = [(size + 2 * p[i] - k[i]) // s[i] + 1 for i, size in enumerate(sizes)]
+    return b.op(op_type, x, dims=[n, c, *new], kernel_shape=k, strides=s, pads=[*p, *p], **attributes)
+
+
+def _pair(value: Pair) -> list[int]:
+    return [value, value] if isinstance(value, int) else [int(v) for v in value]

@@ -1,0 +1,82 @@
+"""Attention and transformer blocks of a U-Net level, and the rule that both share: heads by count or by width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from netspec import tensors
+from netspec.plan import Problem
+from netspec.registry import Component, Param, Record
+from netspec.tensors import TensorType
+
+
+class Heads(Record):
+    """How a width splits into attention heads: by their number, or by the width of one; both set the inner width."""
+
+    num_heads: Annotated[int | None, Param("number of heads", ge=1)] = None
+    head_dim: Annotated[int | None, Param("channels of one head", ge=1)] = None
+
+    def count(self, channels: int) -> int:
+        """The number of heads for a given width."""
+        return self.num_heads or channels // (self.head_dim or channels)
+
+    def width(self, channels: int) -> int:
+        """The width of q, k and v: heads x head width."""
+        return self.num_heads * self.head_dim if self.num_heads and self.head_dim else channels
+
+    def check_heads(self, channels: int) -> Iterator[Problem]:
+        """NS302 where the channels do not split, NS309 where the spec does not say how."""
+        if self.num_heads is None and self.head_dim is None:
+            yield Problem(
+                "NS309",
+                "attention needs num_heads or head_dim",
+                label="how many heads?",
+                help=("add `num_heads: 8`, or `head_dim: 64` for a number that grows with the channels",),
+            )
+        elif self.num_heads and self.head_dim:
+            return
+        elif self.num_heads and channels % self.num_heads:
+            yield self._uneven(channels, "num_heads", self.num_heads, "heads")
+        elif self.head_dim and channels % self.head_dim:
+            yield self._uneven(channels, "head_dim", self.head_dim, f"heads of {self.head_dim}")
+
+    def _uneven(self, channels: int, field: str, divisor: int, words: str) -> Problem:
+        heads = f"{divisor} {words}" if field == "num_heads" else words
+        return Problem(
+            "NS302",
+            f"{channels} channels do not split into {heads}",
+            field=field,
+            label=f"{channels} / {divisor} = {channels / divisor:g}",
+            subject=str(channels),
+            fits=frozenset(n for n in range(4, channels // 4 + 1) if channels % n == 0),
+        )
+
+
+class Attention(Component, Heads, kind="attention", usual="full"):
+    """Mixes the positions of an image; keeps its type and adds a residual."""
+
+    per: Annotated[Literal["block", "level"], Param("after every block of a level, or once after its last")] = "block"
+
+    trial = (tensors.image(tensors.fixed(2), 64, tensors.fixed(8), tensors.fixed(6)),)
+
+    def infer(self, x: TensorType) -> TensorType:
+        return x
+
+
+class Transformer(Component, Heads, kind="transformer", usual="spatial", shorthand="depth"):
+    """A stack of transformer blocks over the positions of an image, with or without a context.
+
+    forward(x, context): x (N, C, H, W), context (N, L, D) or absent.
+    """
+
+    depth: Annotated[int, Param("transformer blocks in the stack", ge=1)] = 1
+    context: Annotated[str | None, Param("the input whose tokens every block attends to", refers="input")] = None
+
+    trial = (
+        tensors.image(tensors.fixed(2), 64, tensors.fixed(8), tensors.fixed(6)),
+        tensors.tokens(tensors.fixed(2), tensors.fixed(7), 24),
+    )
+
+    def infer(self, x: TensorType, context: TensorType | None = None) -> TensorType:
+        return x

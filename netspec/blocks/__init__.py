@@ -1,0 +1,54 @@
+"""The blocks of a U-Net level: `block: resnet`, `block: {type: conv, padding: valid}`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from netspec import tensors
+from netspec.plan import Problem
+from netspec.registry import Component, Param
+from netspec.tensors import TensorType
+
+Modulation = Literal["add", "scale_shift", "none"]
+
+
+class Block(Component, kind="block", usual="resnet"):
+    """Maps an image to an image of the level's channels, told by the conditioning vector where `modulation` says so.
+
+    forward(x, c): x (N, C, H, W), c (N, D) or absent.
+    """
+
+    modulation: Annotated[
+        Modulation, Param("how the conditioning vector enters: added, as scale and shift of a norm, or not at all")
+    ] = "none"
+
+    trial = (
+        tensors.image(tensors.fixed(2), 32, tensors.fixed(8), tensors.fixed(6)),
+        tensors.vector(tensors.fixed(2), 24),
+    )
+    trial_channels = 64
+
+    def infer(self, x: TensorType, c: TensorType | None = None, *, channels: int) -> TensorType:
+        return x.wide(channels)
+
+
+def even_kernel(kernel: int) -> Problem:
+    """A convolution that keeps the size of its input needs a kernel with a centre."""
+    return Problem(
+        "NS308",
+        f"a {kernel}x{kernel} kernel has no centre pixel, so it cannot keep the size",
+        field="kernel",
+        label="must be odd",
+        help=(f"write {kernel - 1} or {kernel + 1}",) if kernel > 1 else (),
+    )
+
+
+def no_conditioning(modulation: str) -> Problem:
+    """A modulated block in a network that has no conditioning vector."""
+    return Problem(
+        "NS306",
+        f"modulation is `{modulation}`, but the spec has no conditioning vector",
+        field="modulation",
+        label="nothing to modulate with",
+        help=("add `conditioning:` with a timestep or a label, or write `modulation: none`",),
+    )

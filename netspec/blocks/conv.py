@@ -1,0 +1,84 @@
+"""The plain convolution block of classic U-Nets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from netspec import costs
+from netspec.activations import Activation
+from netspec.blocks import Block, Modulation, even_kernel, no_conditioning
+from netspec.norms import Norm
+from netspec.plan import Cost, Problem, within
+from netspec.registry import Param, choice
+from netspec.tensors import TensorType
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from netspec.module import Parts
+
+
+class Conv(Block, name="conv"):
+    """conv, norm, [vector], act. Ronneberger et al. 2015, arXiv:1505.04597, Sec. 2 (two a level, valid, no norm)."""
+
+    example = "{type: conv, padding: valid, norm: none, act: relu, modulation: none}"
+
+    kernel: Annotated[int, Param("size of the square kernel", ge=1)] = 3
+    padding: Annotated[Literal["same", "valid"], Param("keep the size, or lose kernel - 1 pixels per axis")] = "same"
+    bias: Annotated[bool, Param("learn a bias; a norm right after the convolution makes it redundant")] = True
+    norm: Annotated[Norm, Param("after the convolution")] = choice("group")
+    act: Annotated[Activation, Param("last")] = choice("silu")
+    modulation: Annotated[Modulation, Param("how the conditioning vector enters, after the norm")] = "none"
+
+    def check(self, x: TensorType, c: TensorType | None = None, *, channels: int) -> Iterator[Problem]:
+        yield from within("norm", self.norm.check(x.wide(channels)))
+        if self.padding == "same" and self.kernel % 2 == 0:
+            yield even_kernel(self.kernel)
+        if self.modulation != "none" and c is None:
+            yield no_conditioning(self.modulation)
+
+    def infer(self, x: TensorType, c: TensorType | None = None, *, channels: int) -> TensorType:
+        lost = self.kernel - 1 if self.padding == "valid" else 0
+        return x.wide(channels).sized(size - lost for size in x.sizes) if lost else x.wide(channels)
+
+    def cost(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> Cost:
+        total = costs.conv(x.channels, out, kernel=self.kernel, bias=self.bias) + self.norm.cost(out, out)
+        if c is not None and self.modulation != "none":
+            total += costs.linear(c.channels, out.channels * self._vectors, count=c.batch.opt)
+        return total
+
+    def build(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> nn.Module:
+        from torch import nn
+
+        from netspec.module import assemble
+
+        pad = self.kernel // 2 if self.padding == "same" else 0
+        parts: dict[str, nn.Module] = {
+            "conv": nn.Conv2d(x.channels, out.channels, self.kernel, padding=pad, bias=self.bias),
+            "norm": self.norm.build(out, out),
+            "act": self.act.build(out, out),
+        }
+        if c is not None and self.modulation != "none":
+            parts["act_c"] = self.act.build(c, c)
+            parts["linear_c"] = nn.Linear(c.channels, out.channels * self._vectors)
+        return assemble(self, **parts)
+
+    def forward(self, m: Parts, x: Tensor, c: Tensor | None = None) -> Tensor:
+        from netspec import ops
+
+        h = m.norm(m.conv(x))  # (N, C, H, W)
+        match self.modulation:
+            case "none":
+                pass
+            case "add":
+                h = h + m.linear_c(m.act_c(c))[:, :, None, None]
+            case "scale_shift":
+                scale, shift = m.linear_c(m.act_c(c)).chunk(2, dim=-1)  # (N, C) each
+                h = ops.modulate_channels(h, shift, scale)
+        return m.act(h)  # type: ignore[no-any-return]  # a module's call is untyped
+
+    @property
+    def _vectors(self) -> int:
+        """How many vectors of channels the conditioning is projected to."""
+        return 2 if self.modulation == "scale_shift" else 1

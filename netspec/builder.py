@@ -1,0 +1,112 @@
+"""What a family writes its nodes into: names in order, types inferred, every problem kept with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from netspec.errors import SpecPath
+from netspec.plan import Node, Origin, Problem, Value
+from netspec.registry import Component
+from netspec.tensors import TensorType
+from netspec.wiring.join import Sum
+
+if TYPE_CHECKING:
+    from netspec.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A problem, the component's path in the spec, and the path of the row that made it matter."""
+
+    problem: Problem
+    at: SpecPath
+    near: SpecPath | None
+
+
+@dataclass
+class Builder:
+    """Collects the nodes of one plan. Problems never stop it: a spec's violations are reported together."""
+
+    spec: Spec
+    inputs: Mapping[str, TensorType]
+    nodes: list[Node] = field(default_factory=list)
+    problems: list[Placed] = field(default_factory=list)
+
+    def add(
+        self,
+        name: str,
+        component: Component,
+        *inputs: Value,
+        channels: int | None = None,
+        at: SpecPath,
+        near: SpecPath | None = None,
+        stage: str,
+    ) -> Value:
+        """Append one node and return its output. `at` is the component's path in the spec, `near` the row that the
+        node belongs to (for the second span of an error); `channels` is the width where the wiring decides it."""
+        types = tuple(value.type for value in inputs)
+        width = {} if channels is None else {"channels": channels}
+        self.problems += [Placed(problem, at, near) for problem in component.check(*types, **width)]
+        out = component.infer(*types, **width)
+        node = Node(name, component, inputs, out, self._origin(near or at), stage)
+        self.nodes.append(node)
+        return node.value
+
+    def vector(self, width: int) -> Value | None:
+        """The conditioning vector: every embedding, summed. None where the spec has no conditioning."""
+        parts = self.embeds(width)
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        return self.add("cond", Sum(), *parts, at=("conditioning",), stage="embed")
+
+    def embeds(self, width: int) -> list[Value]:
+        """One vector of `width` channels for each entry of `conditioning`."""
+        return [
+            self.add(
+                f"embed_{name}", rule, Value(name, self.inputs[name]), channels=width, at=("conditioning", name),
+                stage="embed",
+            )
+            for name, rule in self.spec.conditioning.items()
+        ]  # fmt: skip
+
+    def natural_width(self) -> int | None:
+        """The width that the embeddings ask for: four times the sinusoids of the first that has any."""
+        widths = (rule.natural_width for rule in self.spec.conditioning.values())
+        return next((width for width in widths if width is not None), None)
+
+    def context(self, name: str, at: SpecPath) -> Value:
+        """The input that a `context` names; its existence was checked when names were resolved."""
+        value = Value(name, self.inputs[name])
+        if value.type.layout != "tokens":
+            self.problem(
+                Problem(
+                    "NS312",
+                    f"context `{name}` is not a token sequence",
+                    label=f"{name} is {value.type}",
+                    help=(f"write the input as [batch, tokens, width], such as `{name}: [batch, 77, 768]`",),
+                ),
+                at,
+            )
+        return value
+
+    def problem(self, problem: Problem, at: SpecPath) -> None:
+        """Report something that no single component can see."""
+        self.problems.append(Placed(problem, at, None))
+
+    def lacks_vector(self, rule: str, at: SpecPath) -> None:
+        """A modulation without anything to modulate with."""
+        self.problem(
+            Problem(
+                "NS306",
+                f"modulation is `{rule}`, but the spec has no conditioning",
+                label="nothing to modulate with",
+                help=("add `conditioning:` with a timestep or a label, or write `modulation: none`",),
+            ),
+            at,
+        )
+
+    def _origin(self, at: SpecPath) -> Origin:
+        span = self.spec.place(at).value
+        return Origin(at, span.source.name, span.line)

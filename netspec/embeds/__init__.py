@@ -1,0 +1,27 @@
+"""Embeddings of global side information: `t: {embed: sinusoidal, dim: 320}`, `y: {embed: label, classes: 1000}`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from netspec import tensors
+from netspec.registry import Component
+from netspec.tensors import TensorType
+
+
+class Embed(Component, kind="embed", tag="embed", usual="sinusoidal"):
+    """Turns one input into a vector (N, D), D being the width that the family asks for."""
+
+    input_dtype: ClassVar[str] = "float32"  # what the spec's input is, unless it says otherwise
+    rank: ClassVar[int] = 1  # sizes of that input: 1 for [batch], 2 for [batch, width]
+
+    trial = (tensors.TensorType("index", tensors.fixed(2), dtype="float32"),)
+    trial_channels = 32
+
+    @property
+    def natural_width(self) -> int | None:
+        """The width that a family should give the vector when nothing else decides."""
+        return None
+
+    def infer(self, x: TensorType, *, channels: int) -> TensorType:
+        return tensors.vector(x.batch, channels)

@@ -1,0 +1,44 @@
+"""What a spec asserts about itself, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netspec.errors import Diagnostic
+from netspec.plan import Plan
+
+
+def unmet(plan: Plan) -> Iterator[Diagnostic]:
+    """NS401 … NS404 for every entry of `expect` that does not hold."""
+    spec, expect = plan.spec, plan.spec.expect
+    for code, key, words, actual in (
+        ("NS401", "params", "parameters", plan.cost.params),
+        ("NS402", "frozen", "frozen numbers", plan.cost.frozen),
+    ):
+        wanted = getattr(expect, key)
+        if wanted is not None and wanted != actual:
+            yield Diagnostic(
+                code,
+                f"the network has {actual:,} {words}, the spec expects {wanted:,}",
+                spec.place(("expect", key)).value,
+                f"off by {actual - wanted:+,}",
+                help=("run `netspec show` for where they are, or update the number",),
+                path=f"expect.{key}",
+            )
+    gflops = 2 * plan.cost.macs / 1e9
+    if expect.gflops is not None and abs(gflops - expect.gflops) > 0.005 * expect.gflops:
+        yield Diagnostic(
+            "NS403",
+            f"the network takes {gflops:.4g} GFLOPs, the spec expects {expect.gflops:g}",
+            spec.place(("expect", "gflops")).value,
+            f"off by {gflops - expect.gflops:+.4g}",
+            path="expect.gflops",
+        )
+    shape = tuple(size.opt for size in next(iter(plan.outputs.values())).type.shape)
+    if expect.output is not None and expect.output != shape:
+        yield Diagnostic(
+            "NS404",
+            f"the output is {list(shape)} at opt, the spec expects {list(expect.output)}",
+            spec.place(("expect", "output")).value,
+            path="expect.output",
+        )

@@ -1,0 +1,206 @@
+"""The U-Net: an encoder that halves, a decoder that doubles, skips between them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from netspec.attention import Attention, Transformer
+from netspec.blocks import Block
+from netspec.errors import SpecPath
+from netspec.families import Family
+from netspec.plan import Value
+from netspec.builder import Builder
+from netspec.registry import Param, Record, choice, settings
+from netspec.resample import Downsample, Upsample
+from netspec.wiring.head import HeadConv
+from netspec.wiring.join import Add, Concat
+from netspec.wiring.stem import StemConv
+
+
+class Level(Record, shorthand="channels"):
+    """One resolution: a row of `unet.levels`, full resolution first."""
+
+    channels: Annotated[int | None, Param("channels of this level", ge=1)] = None
+    multiplier: Annotated[float | None, Param("channels as a multiple of unet.base_channels", gt=0)] = None
+    blocks: Annotated[int | None, Param("blocks of this level, where it differs from blocks_per_level", ge=1)] = None
+    attention: Annotated[Attention | None, Param("self-attention after the blocks", inherits="attention")] = None
+    transformer: Annotated[
+        Transformer | None, Param("a transformer after the blocks; a number is its depth", inherits="transformer")
+    ] = None
+
+
+class Mid(Record):
+    """The blocks between encoder and decoder, at the deepest level's size; attention after each but the last."""
+
+    blocks: Annotated[int, Param("number of blocks", ge=1)] = 2
+    attention: Annotated[Attention | None, Param("self-attention between the blocks", inherits="attention")] = None
+    transformer: Annotated[
+        Transformer | None, Param("a transformer between the blocks; a number is its depth", inherits="transformer")
+    ] = None
+
+
+class Skip(Record, shorthand="merge"):
+    """How encoder outputs reach the decoder."""
+
+    per: Annotated[
+        Literal["block", "level"], Param("one skip for every block and resampling, or one for each level")
+    ] = "block"
+    merge: Annotated[Literal["concat", "add"], Param("how a skip joins the decoder")] = "concat"
+    order: Annotated[Literal["decoder_first", "skip_first"], Param("whose channels come first in a concat")] = (
+        "decoder_first"
+    )
+    crop: Annotated[Literal["none", "center"], Param("cut a larger skip down to the decoder's size")] = "none"
+    scale: Annotated[float, Param("factor of the skip", gt=0)] = 1.0
+
+
+class UNet(Family, name="unet"):
+    """A U-Net with blocks, attention and resampling of any registered kind.
+
+    Ronneberger et al. 2015, arXiv:1505.04597; as a denoiser Ho et al. 2020, arXiv:2006.11239; Rombach et al. 2022,
+    arXiv:2112.10752. Defaults are those of latent diffusion.
+    """
+
+    convention = "ldm"
+    example = "{levels: [32, 64], blocks_per_level: 1}"
+
+    base_channels: Annotated[int | None, Param("the width that every level's multiplier multiplies", ge=1)] = None
+    levels: Annotated[tuple[Level, ...], Param("one row per resolution, full resolution first")]
+    blocks_per_level: Annotated[int, Param("blocks of each encoder level", ge=1)] = 2
+    block: Annotated[Block, Param("the block of every level")] = choice("resnet")
+    attention: Annotated[Attention, Param("settings that every `attention` of a level starts from")] = choice("full")
+    transformer: Annotated[Transformer, Param("settings that every `transformer` of a level starts from")] = choice(
+        "spatial"
+    )
+    mid: Annotated[Mid | None, Param("the blocks between encoder and decoder")] = settings()
+    stem: Annotated[StemConv | None, Param("the first convolution")] = settings()
+    head: Annotated[HeadConv, Param("the end, down to the output's channels")] = settings()
+    downsample: Annotated[Downsample, Param("between a level and the next")] = choice("conv")
+    upsample: Annotated[Upsample, Param("between a level and the one above")] = choice("nearest")
+    skip: Annotated[Skip | None, Param("from encoder to decoder")] = settings()
+    narrow: Annotated[
+        Literal["next_block", "upsample", "this_block"],
+        Param(
+            "where the decoder drops from the deeper level's width: in the first block after upsampling, "
+            "in the upsampling, or in the last block before it"
+        ),
+    ] = "next_block"
+
+    def lower(self, b: Builder, x: Value, channels: int) -> Value:
+        return _Wiring(self, b).lower(x, channels)
+
+
+class _Wiring:
+    """The walk down and up again. Holds what the walk carries: the builder, the vector and the open skips."""
+
+    def __init__(self, unet: UNet, b: Builder) -> None:
+        self.unet, self.b = unet, b
+        self.vector = b.vector(b.natural_width() or 4 * self._width(0))
+        self.skips: list[Value] = []
+
+    def lower(self, x: Value, channels: int) -> Value:
+        unet, b = self.unet, self.b
+        if unet.stem is not None:
+            x = b.add("stem", unet.stem, x, channels=self._width(0), at=("unet", "stem"), stage="stem")
+        self._save(x, "block")  # without a stem the image itself is the first skip
+        for index in range(len(unet.levels)):
+            x = self._down(x, index)
+        if unet.mid is not None:
+            x = self._mid(x, unet.mid)
+        for index in reversed(range(len(unet.levels))):
+            if not (self._bottleneck and index == len(unet.levels) - 1):
+                x = self._up(x, index)
+            if index:
+                x = self._upsample(x, index)
+        return b.add("head", unet.head, x, channels=channels, at=("unet", "head"), stage="head")
+
+    @property
+    def _bottleneck(self) -> bool:
+        """With a skip per level and no mid, the deepest level is the middle: it has no decoder half."""
+        return self.unet.mid is None and (self.unet.skip is None or self.unet.skip.per == "level")
+
+    def _down(self, x: Value, index: int) -> Value:
+        level, last = self.unet.levels[index], index == len(self.unet.levels) - 1
+        at: SpecPath = ("unet", "levels", index)
+        count, stage = self._blocks(level), f"down {index}"
+        for i in range(count):
+            x = self._block(f"down_{index}_block_{i}", x, self._width(index), at, stage)
+            x = self._attend(f"down_{index}", i, count, x, level, at, stage)
+            self._save(x, "block")
+        if not (last and self._bottleneck):
+            self._save(x, "level")
+        if not last:
+            x = self._resample(f"down_{index}_downsample", self.unet.downsample, x, None, "downsample", stage)
+            self._save(x, "block")
+        return x
+
+    def _mid(self, x: Value, mid: Mid) -> Value:
+        for i in range(mid.blocks):
+            x = self._block(f"mid_block_{i}", x, x.type.channels, ("unet", "mid"), "mid")
+            if i + 1 < mid.blocks:
+                x = self._attend("mid", i, mid.blocks, x, mid, ("unet", "mid"), "mid")
+        return x
+
+    def _up(self, x: Value, index: int) -> Value:
+        unet, level = self.unet, self.unet.levels[index]
+        at: SpecPath = ("unet", "levels", index)
+        per_block = unet.skip is not None and unet.skip.per == "block"
+        count, stage = self._blocks(level) + per_block, f"up {index}"
+        for i in range(count):
+            if unet.skip is not None and (per_block or i == 0):
+                x = self._join(f"up_{index}_skip_{i}", x, unet.skip, stage)
+            narrows = unet.narrow == "this_block" and i + 1 == count and index > 0
+            x = self._block(f"up_{index}_block_{i}", x, self._width(index - narrows), at, stage)
+            x = self._attend(f"up_{index}", i, count, x, level, at, stage)
+        return x
+
+    def _upsample(self, x: Value, index: int) -> Value:
+        width = self._width(index - 1) if self.unet.narrow == "upsample" else None
+        return self._resample(f"up_{index}_upsample", self.unet.upsample, x, width, "upsample", f"up {index}")
+
+    def _block(self, name: str, x: Value, channels: int, at: SpecPath, stage: str) -> Value:
+        used = self.vector if self.unet.block.modulation != "none" else None
+        return self.b.add(
+            name, self.unet.block, x, *([used] if used else []), channels=channels, at=("unet", "block"),
+            near=at, stage=stage,
+        )  # fmt: skip
+
+    def _attend(self, where: str, i: int, count: int, x: Value, row: Level | Mid, at: SpecPath, stage: str) -> Value:
+        b = self.b
+        if row.attention is not None and (row.attention.per == "block" or i + 1 == count):
+            x = b.add(f"{where}_attn_{i}", row.attention, x, at=(*at, "attention"), near=at, stage=stage)
+        if row.transformer is not None:
+            context = row.transformer.context
+            tokens = [b.context(context, (*at, "transformer", "context"))] if context else []
+            x = b.add(
+                f"{where}_transformer_{i}", row.transformer, x, *tokens, at=(*at, "transformer"), near=at, stage=stage
+            )
+        return x
+
+    def _resample(
+        self, name: str, rule: Downsample | Upsample, x: Value, channels: int | None, key: str, stage: str
+    ) -> Value:
+        inner = getattr(rule, "block", None)  # a residual block inside takes the vector as every other does
+        used = [self.vector] if self.vector and isinstance(inner, Block) and inner.modulation != "none" else []
+        return self.b.add(name, rule, x, *used, channels=channels, at=("unet", key), stage=stage)
+
+    def _join(self, name: str, x: Value, skip: Skip, stage: str) -> Value:
+        encoded = self.skips.pop()
+        match skip.merge:
+            case "concat":
+                rule: Concat | Add = Concat(crop=skip.crop, scale=skip.scale, order=skip.order)
+            case "add":
+                rule = Add(crop=skip.crop, scale=skip.scale)
+        return self.b.add(name, rule, x, encoded, at=("unet", "skip"), stage=stage)
+
+    def _save(self, x: Value, per: Literal["block", "level"]) -> None:
+        if self.unet.skip is not None and self.unet.skip.per == per:
+            self.skips.append(x)
+
+    def _blocks(self, level: Level) -> int:
+        return level.blocks or self.unet.blocks_per_level
+
+    def _width(self, index: int) -> int:
+        level = self.unet.levels[index]
+        if level.channels is not None:
+            return level.channels
+        return int((level.multiplier or 1) * (self.unet.base_channels or 1))

@@ -1,0 +1,218 @@
+"""`manifest.json`: what a bundle holds, and the proof that it still does.
+
+Byte-identical for identical content: fixed key order, sorted tables, no time, no path of this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from netspec.errors import Diagnostic, WeightsError
+from netspec.weights.files import cannot_write, sha256_file
+from netspec.weights.header import cannot_read, strict_json
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+_MAX_BYTES = 16 << 20
+_AGAIN = ("build it again: netspec build SPEC -o DIR --force",)
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of a bundle: its size and its SHA-256 in hexadecimal."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output of the network; a size is a number or the name of a dimension."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ParityRow:
+    """One comparison of two backends. Non-finite differences are written as null and read back as infinity."""
+
+    sizes: dict[str, int]
+    timestep: float
+    dtype: str
+    max_abs: float
+    max_rel: float
+    tolerance: float
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The manifest of one bundle. `files` maps paths below the folder, with `/`, and lacks the manifest itself."""
+
+    name: str
+    spec_sha256: str
+    params: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    files: dict[str, FileEntry]
+    parity: tuple[ParityRow, ...] = ()
+    tools: dict[str, str] = field(default_factory=dict)
+    version: str = ""  # of netspec, which wrote the bundle
+
+    def text(self) -> str:
+        """The exact content of manifest.json."""
+        document = {
+            "netspec": {"format": FORMAT, "version": self.version},
+            "name": self.name,
+            "spec_sha256": self.spec_sha256,
+            "params": self.params,
+            "inputs": [asdict(port) for port in self.inputs],
+            "outputs": [asdict(port) for port in self.outputs],
+            "files": {path: asdict(self.files[path]) for path in sorted(self.files)},
+            "parity": [_finite(asdict(row)) for row in self.parity],
+            "tools": dict(sorted(self.tools.items())),
+        }
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def write(self, folder: str | os.PathLike[str]) -> None:
+        """Write manifest.json into `folder`. WeightsError NS617 when that fails."""
+        path = Path(folder, MANIFEST)
+        try:
+            path.write_text(self.text(), encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> Manifest:
+        """Read the manifest of the bundle `folder`. WeightsError NS614 when there is none that we wrote."""
+        path = Path(folder, MANIFEST)
+        if path.is_symlink() or not path.is_file():
+            what = "does not exist" if not Path(folder).exists() else f"has no {MANIFEST}"
+            raise _no_bundle(folder, what)
+        try:
+            if path.stat().st_size > _MAX_BYTES:
+                raise _no_bundle(folder, f"has a {MANIFEST} of more than {_MAX_BYTES:,} bytes")
+            return _parse(strict_json(path.read_bytes()))
+        except OSError as error:
+            raise cannot_read(path, error) from error
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise _no_bundle(folder, f"has a {MANIFEST} that netspec did not write: {reason[:200]}") from error
+
+    def check_files(self, folder: str | os.PathLike[str]) -> list[Diagnostic]:
+        """Compare every file below `folder` with the manifest, byte for byte; one diagnostic per difference, by path.
+
+        NS611 changed or truncated, NS612 missing, NS613 unexpected. WeightsError NS607 when a file cannot be read.
+        """
+        present = list_files(folder)
+        found = []
+        for path in sorted({*self.files, *present}):
+            if path not in self.files:
+                found.append(Diagnostic("NS613", f"{path} is not part of the bundle", help=("move it elsewhere",)))
+            elif path not in present:
+                found.append(Diagnostic("NS612", f"{path} is missing", help=_AGAIN))
+            elif difference := _difference(Path(folder, path), self.files[path]):
+                found.append(Diagnostic("NS611", f"{path} {difference}", help=_AGAIN))
+        return found
+
+
+def file_entries(folder: str | os.PathLike[str], known: Mapping[str, str] | None = None) -> dict[str, FileEntry]:
+    """The `files` of a manifest for all below `folder`; `known` maps paths to hashes that need no reading."""
+    known = known or {}
+    return {
+        path: FileEntry(Path(folder, path).stat().st_size, known.get(path) or sha256_file(Path(folder, path)))
+        for path in list_files(folder)
+    }
+
+
+def list_files(folder: str | os.PathLike[str]) -> list[str]:
+    """Every file and link below `folder` but the manifest, sorted, with `/`. Links to folders count as files."""
+    found = []
+    for parent, folders, files in os.walk(folder):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        found += [Path(parent, name).relative_to(folder).as_posix() for name in (*files, *links)]
+    return sorted(path for path in found if path != MANIFEST)
+
+
+def _difference(path: Path, entry: FileEntry) -> str:
+    if path.is_symlink() or not path.is_file():
+        return "is a link, not a file: ONNX runtimes refuse it"
+    size = path.stat().st_size
+    if size != entry.bytes:
+        return f"{'is truncated' if size < entry.bytes else 'has grown'}: {size:,} bytes, were {entry.bytes:,}"
+    digest = sha256_file(path)
+    return "" if digest == entry.sha256 else f"has changed: SHA-256 is {digest[:16]}…, was {entry.sha256[:16]}…"
+
+
+def _no_bundle(folder: str | os.PathLike[str], what: str) -> WeightsError:
+    return WeightsError(
+        Diagnostic(
+            "NS614",
+            f"{os.fspath(folder)} is not a netspec bundle: it {what}",
+            help=("name a folder that `netspec build` wrote",),
+        )
+    )
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    row["sizes"] = dict(sorted(row["sizes"].items()))
+    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+
+
+def _parse(document: Any) -> Manifest:
+    """A parsed manifest.json as a Manifest; ValueError, KeyError or TypeError when it is not one."""
+    if document["netspec"]["format"] != FORMAT:
+        raise ValueError(f"its format is {document['netspec']['format']!r}, this netspec reads {FORMAT}")
+    files = {
+        _safe(path): FileEntry(int(entry["bytes"]), str(entry["sha256"])) for path, entry in document["files"].items()
+    }
+    if wrong := [path for path, entry in files.items() if not re.fullmatch("[0-9a-f]{64}", entry.sha256)]:
+        raise ValueError(f"the SHA-256 of {wrong[0]} is none")
+    return Manifest(
+        name=str(document["name"]),
+        spec_sha256=str(document["spec_sha256"]),
+        params=int(document["params"]),
+        inputs=tuple(map(_port, document["inputs"])),
+        outputs=tuple(map(_port, document["outputs"])),
+        files=files,
+        parity=tuple(map(_row, document["parity"])),
+        tools={str(name): str(version) for name, version in document["tools"].items()},
+        version=str(document["netspec"]["version"]),
+    )
+
+
+def _safe(path: str) -> str:
+    """A path that stays inside the bundle on every platform; anything else is hostile."""
+    pure = PurePosixPath(path)
+    if (
+        pure.is_absolute()
+        or str(pure) != path
+        or ".." in pure.parts
+        or not pure.parts
+        or re.search(r"[\\:\x00-\x1f]", path)
+    ):
+        raise ValueError(f"the path {path!r} leaves the bundle")
+    return path
+
+
+def _port(entry: Any) -> Port:
+    shape = tuple(size if isinstance(size, str) else int(size) for size in entry["shape"])
+    return Port(str(entry["name"]), str(entry["dtype"]), shape)
+
+
+def _row(entry: Any) -> ParityRow:
+    numbers = {
+        key: math.inf if entry[key] is None else float(entry[key])
+        for key in ("timestep", "max_abs", "max_rel", "tolerance")
+    }
+    sizes = {str(name): int(size) for name, size in entry["sizes"].items()}
+    return ParityRow(sizes=sizes, dtype=str(entry["dtype"]), passed=bool(entry["passed"]), **numbers)

@@ -1,0 +1,175 @@
+"""The plan: a flat, ordered list of nodes with the types that flow between them and what each costs. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from netspec.errors import SpecPath, path_text
+from netspec.tensors import TensorType
+
+if TYPE_CHECKING:
+    from netspec.registry import Component
+    from netspec.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a part costs: trained parameters, fixed numbers it carries (position tables, running statistics), and
+    multiply-accumulates of its convolutions and matrix products at `opt`, the whole batch."""
+
+    params: int = 0
+    frozen: int = 0
+    macs: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.params + other.params, self.frozen + other.frozen, self.macs + other.macs)
+
+    def __mul__(self, times: int) -> Cost:
+        return Cost(self.params * times, self.frozen * times, self.macs * times)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a component cannot work with, without a location: the planner knows where the component was written.
+
+    `field` is the choice at fault ("" for the component itself). `subject` names the thing that differs from level to
+    level ("640"), so that one cause which hits many levels is one error. `fits` are values that would do.
+    """
+
+    code: str
+    message: str
+    field: str = ""
+    label: str = ""
+    subject: str = ""
+    fits: frozenset[int] = frozenset()
+    fits_text: str = "values that fit"
+    notes: tuple[str, ...] = ()
+    help: tuple[str, ...] = ()
+
+
+def within(field: str, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Problems of a component that stands in a field of another."""
+    for problem in problems:
+        yield replace(problem, field=f"{field}.{problem.field}" if problem.field else field)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor in the plan: the name of the input or node that makes it, and its type."""
+
+    name: str
+    type: TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where in the spec a node comes from."""
+
+    path: SpecPath
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return path_text(self.path)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One module of the network. `name` is also its fx node, its state-dict prefix and its ONNX scope."""
+
+    name: str
+    component: Component
+    inputs: tuple[Value, ...]
+    out: TensorType
+    origin: Origin
+    stage: str  # the row of the summary it belongs to: "down 1", "mid", "blocks"
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Computed when asked for: a sweep that only counts sizes need not pay for it."""
+        return self.component.cost(*self.types, out=self.out)
+
+    @property
+    def types(self) -> tuple[TensorType, ...]:
+        return tuple(value.type for value in self.inputs)
+
+    @property
+    def value(self) -> Value:
+        return Value(self.name, self.out)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked network, ready to be built, drawn or costed."""
+
+    spec: Spec
+    inputs: Mapping[str, TensorType]
+    nodes: tuple[Node, ...]
+    outputs: Mapping[str, Value]  # the spec's output names and who makes them
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """The whole network's cost at `opt`."""
+        total = Cost()
+        for node in self.nodes:
+            total = total + node.cost
+        return total
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def peak_elements(self) -> int:
+        """Numbers alive at once between nodes at `opt`: what inference must at least hold as activations."""
+        last = {value.name: index for index, node in enumerate(self.nodes) for value in node.inputs}
+        last |= {value.name: len(self.nodes) for value in self.outputs.values()}
+        alive = {name: type_.elements for name, type_ in self.inputs.items() if name in last}
+        peak = sum(alive.values())
+        for index, node in enumerate(self.nodes):
+            alive[node.name] = node.out.elements
+            peak = max(peak, sum(alive.values()))
+            alive = {name: size for name, size in alive.items() if last.get(name, -1) > index}
+        return peak
+
+    def text(self) -> str:
+        """The plan as lines of text: one node a line, stable, made for diffs."""
+        lines = [f"{name}: {type_}" for name, type_ in self.inputs.items()]
+        for node in self.nodes:
+            operands = ", ".join(value.name for value in node.inputs)
+            lines.append(f"{node.name} = {describe(node.component)}({operands}): {node.out}  # {node.cost.params:,}")
+        lines += [f"{name} <- {value.name}: {value.type}" for name, value in self.outputs.items()]
+        lines.append(f"params {self.cost.params:,}  frozen {self.cost.frozen:,}  macs {self.cost.macs:,}")
+        return "\n".join(lines) + "\n"
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the architecture: equal plans have equal text."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+
+def describe(component: Component) -> str:
+    """`group(eps=1e-06, groups=32)`: the component and every choice it was made with."""
+    from netspec.registry import declared, dump
+
+    settings = ", ".join(f"{name}={_brief(dump(getattr(component, name)))}" for name in declared(type(component)))
+    return f"{component.name}({settings})" if settings else component.name
+
+
+def _brief(value: object) -> str:
+    match value:
+        case dict():
+            name = next((str(value[tag]) for tag in ("type", "embed") if tag in value), "")
+            rest = ", ".join(f"{key}={_brief(item)}" for key, item in value.items() if key not in ("type", "embed"))
+            return f"{name}({rest})" if rest else name
+        case list():
+            return "[" + ", ".join(_brief(item) for item in value) + "]"
+        case _:
+            return str(value)

@@ -1,0 +1,380 @@
+"""What a spec may say: records of choices, and components that register themselves by being subclassed.
+
+A **record** is a frozen set of choices; each field is annotated with a `Param` that documents and bounds it. A
+**component** is a record that can be named in a spec (`norm: rms`): its file says five things: choices (the fields),
+consequence (`infer`), cost (`cost`), construction (`build`), example (`example`). The JSON Schema, the reference,
+`netspec list` and the registry-wide tests all read these classes; adding one touches no other file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from importlib.metadata import entry_points
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    TypeAlias,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+)
+
+from netspec.errors import Diagnostic, RegistrationError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from netspec.plan import Cost, Problem
+    from netspec.tensors import TensorType
+
+PACKAGES = (
+    "activations",
+    "norms",
+    "embeds",
+    "positions",
+    "modulations",
+    "wiring",
+    "attention",
+    "blocks",
+    "resample",
+    "families",
+)
+GROUP = "netspec.components"  # entry points of other packages: a module whose import registers components
+
+
+@dataclass(frozen=True)
+class Param:
+    """What a field means, for people and for the schema. `inherits` names the family key whose settings a value
+    starts from: a level's `transformer: 2` keeps the shared `transformer`'s heads. `refers` says that the value is
+    the name of something: an input."""
+
+    doc: str
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    multiple_of: int | None = None
+    inherits: str = ""
+    refers: Literal["", "input"] = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The default of a field that holds a component: its name and the settings that differ from its own defaults."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+
+def choice(name: str, **settings: Any) -> Any:
+    """`norm: Annotated[Norm, Param(…)] = choice("group", eps=1e-6)`. See `settings` for a plain record."""
+    return Choice(name, types.MappingProxyType(settings))
+
+
+def settings(**given: Any) -> Any:
+    """`head: Annotated[Head, Param(…)] = settings(kernel=3)`: a record's default, parsed like a spec's own words."""
+    return Choice("", types.MappingProxyType(given))
+
+
+# What a field may hold, as a sum type: schema.py and parse() match on it.
+@dataclass(frozen=True)
+class Scalar:
+    type: type[int] | type[float] | type[bool] | type[str]
+
+
+@dataclass(frozen=True)
+class Words:
+    """One of a closed set of words."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ListOf:
+    item: FieldType
+
+
+@dataclass(frozen=True)
+class RecordOf:
+    record: type[Record]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A component of one kind, by name or as a mapping."""
+
+    kind: type[Component]
+
+
+@dataclass(frozen=True)
+class Optional:
+    """The word `none` switches it off."""
+
+    item: FieldType
+
+
+@dataclass(frozen=True)
+class Either:
+    """A number or a list of numbers."""
+
+    items: tuple[FieldType, ...]
+
+
+FieldType: TypeAlias = Scalar | Words | ListOf | RecordOf | Slot | Optional | Either
+
+
+@dataclass(frozen=True)
+class Field:
+    """One choice of a record, as the schema, the parser and the docs see it."""
+
+    name: str
+    type: FieldType
+    param: Param
+    default: Any  # MISSING where a spec must say it
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Record:
+    """A frozen, typed set of choices. Subclasses are dataclasses without saying so."""
+
+    shorthand: ClassVar[str] = ""  # the field that a bare scalar stands for: `64` for `{channels: 64}`
+
+    def __init_subclass__(cls, *, shorthand: str = "") -> None:
+        super().__init_subclass__()
+        if shorthand:
+            cls.shorthand = shorthand
+        dataclass(frozen=True, kw_only=True)(cls)
+
+    def __post_init__(self) -> None:
+        for field in declared(type(self)).values():
+            if isinstance(value := getattr(self, field.name), Choice):
+                object.__setattr__(self, field.name, parse(field.type, None, {}, value))
+
+
+class Component(Record):
+    """Something that a spec can name. A direct subclass with `kind=` opens a kind; one with `name=` joins it.
+
+    `build`, `infer` and `cost` get the types of the node's inputs, and `out`, the type that `infer` returned;
+    `infer` gets `channels` where the wiring decides the width. Torch is imported inside `build` only.
+    """
+
+    kind: ClassVar[str] = ""
+    tag: ClassVar[str] = "type"  # the key that names the component inside a mapping
+    usual: ClassVar[str] = ""  # the component of this kind that settings without a name are for
+    name: ClassVar[str] = ""
+    example: ClassVar[str] = ""  # a YAML value that names this component
+    trial: ClassVar[tuple[TensorType, ...]] = ()  # input types for the registry-wide tests
+    trial_channels: ClassVar[int | None] = None
+
+    infer: ClassVar[Callable[..., TensorType]]
+    cost: ClassVar[Callable[..., Cost]]
+    build: ClassVar[Callable[..., nn.Module]]
+
+    def __init_subclass__(
+        cls, *, kind: str = "", tag: str = "type", usual: str = "", name: str = "", shorthand: str = ""
+    ) -> None:
+        super().__init_subclass__(shorthand=shorthand)
+        if kind:
+            cls.kind, cls.tag, cls.usual = kind, tag, usual
+            _open(cls)
+        if name:
+            cls.name = name
+            _register(cls)
+
+    def check(self, *inputs: TensorType, channels: int | None = None) -> Iterator[Problem]:
+        """Everything about these inputs that this component cannot work with."""
+        return iter(())
+
+
+_KINDS: dict[str, type[Component]] = {}
+_COMPONENTS: dict[str, dict[str, type[Component]]] = {}
+
+
+def _open(cls: type[Component]) -> None:
+    if (owner := _KINDS.get(cls.kind)) is not None:
+        raise _refused("NS901", f"kind `{cls.kind}` is declared twice", owner, cls)
+    _KINDS[cls.kind] = cls
+    _COMPONENTS[cls.kind] = {}
+
+
+def _register(cls: type[Component]) -> None:
+    if cls.kind not in _COMPONENTS:
+        raise _refused("NS902", f"component `{cls.name}` has no kind: subclass a kind's base class", cls)
+    if (owner := _COMPONENTS[cls.kind].get(cls.name)) is not None:
+        raise _refused("NS903", f"{cls.kind} `{cls.name}` is registered twice", owner, cls)
+    if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):  # dataclass writes one of its own
+        raise _refused("NS904", f"{cls.kind} `{cls.name}` has no docstring: say what it is and cite its source", cls)
+    _COMPONENTS[cls.kind][cls.name] = cls
+
+
+def _refused(code: str, message: str, *owners: type) -> RegistrationError:
+    notes = tuple(f"{owner.__module__}.{owner.__qualname__} ({inspect.getfile(owner)})" for owner in owners)
+    return RegistrationError(Diagnostic(code, message, notes=notes))
+
+
+@cache
+def load_all() -> bool:
+    """Import every component, ours and those of installed packages. True when others have added some."""
+    for package in PACKAGES:
+        module = importlib.import_module(f"netspec.{package}")
+        for _, name, _ in pkgutil.iter_modules(module.__path__):
+            importlib.import_module(f"netspec.{package}.{name}")
+    plugins = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    for entry in plugins:
+        entry.load()
+    return bool(plugins) or any(not _ours(cls) for cls in everything())
+
+
+def _ours(cls: type) -> bool:
+    return cls.__module__.startswith("netspec.")
+
+
+def kinds() -> Mapping[str, type[Component]]:
+    """Every kind's base class by name."""
+    load_all()
+    return types.MappingProxyType(_KINDS)
+
+
+def named(kind: str) -> Mapping[str, type[Component]]:
+    """Every component of one kind by name."""
+    load_all()
+    return types.MappingProxyType(_COMPONENTS[kind])
+
+
+def everything() -> list[type[Component]]:
+    """Every component of every kind, in kind and name order."""
+    return [_COMPONENTS[kind][name] for kind in sorted(_COMPONENTS) for name in sorted(_COMPONENTS[kind])]
+
+
+@cache
+def declared(record: type[Record]) -> Mapping[str, Field]:
+    """The fields of a record, in the order they are written."""
+    found: dict[str, Field] = {}
+    for item in fields(record):  # type: ignore[arg-type]  # __init_subclass__ makes every record a dataclass
+        owner = next(base for base in record.__mro__ if item.name in base.__dict__.get("__annotations__", {}))
+        hint = eval(item.type, vars(sys.modules[owner.__module__])) if isinstance(item.type, str) else item.type
+        if get_origin(hint) is not Annotated or not isinstance(param := get_args(hint)[1], Param):
+            raise _refused("NS905", f"field `{item.name}` needs Annotated[type, Param(…)]", record)
+        default = item.default if item.default_factory is MISSING else item.default_factory()
+        found[item.name] = Field(item.name, _field_type(get_args(hint)[0], record), param, default)
+    return types.MappingProxyType(found)
+
+
+def _field_type(hint: Any, record: type[Record]) -> FieldType:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return Words(args)
+    if origin is tuple:
+        return ListOf(_field_type(args[0], record))
+    if origin in (Union, types.UnionType):
+        items = tuple(_field_type(arg, record) for arg in args if arg is not type(None))
+        inner = items[0] if len(items) == 1 else Either(items)
+        return Optional(inner) if type(None) in args else inner
+    if hint in (int, float, bool, str):
+        return Scalar(hint)
+    if isinstance(hint, type) and issubclass(hint, Component) and not hint.name:
+        return Slot(hint)
+    if isinstance(hint, type) and issubclass(hint, Record):
+        return RecordOf(hint)
+    raise _refused("NS906", f"a field cannot hold {hint!r}", record)
+
+
+Conventions: TypeAlias = Mapping[str, Mapping[str, Any]]  # "norm.group" → the settings a lineage gives it
+
+
+def parse(kind: FieldType, value: Any, conventions: Conventions, default: Any = MISSING) -> Any:
+    """The typed value of validated plain data. `value` None takes the default."""
+    if value is None:
+        value = default
+    match kind:
+        case Optional(item):
+            return None if value in (None, "none") else parse(item, value, conventions, default)
+        case Scalar(type=t):
+            return float(value) if t is float else value
+        case Words():
+            return value
+        case ListOf(item):
+            return tuple(parse(item, each, conventions) for each in value)
+        case Either(items):
+            many = isinstance(value, list | tuple)
+            return parse(next(i for i in items if isinstance(i, ListOf) is many), value, conventions)
+        case RecordOf(record):
+            return parse_record(record, _mapping(value, record), conventions)
+        case Slot(base):
+            cls, given = select(base, value, default)
+            return parse_record(cls, given, conventions)
+
+
+def _mapping(value: Any, record: type[Record]) -> Mapping[str, Any]:
+    match value:
+        case Choice(settings=settings):
+            return settings
+        case Mapping():
+            return value
+        case _:
+            return {record.shorthand: value}
+
+
+def select(base: type[Component], value: Any, default: Any = MISSING) -> tuple[type[Component], Mapping[str, Any]]:
+    """The component that a value names, and its settings: `rms`, `{type: rms, eps: 1e-6}`, or a bare scalar of the
+    default component. The default's own settings hold only where the value names no other component."""
+    fallback = default if isinstance(default, Choice) else None
+    match value:
+        case Choice(name, own):
+            return named(base.kind)[name], own
+        case str():
+            name, given = value, {}
+        case Mapping():
+            given = {key: item for key, item in value.items() if key != base.tag}
+            name = value.get(base.tag) or usual_name(base, default)
+        case _:
+            name = usual_name(base, default)
+            given = {named(base.kind)[name].shorthand: value}
+    if fallback and fallback.name == name:
+        given = {**fallback.settings, **given}
+    return named(base.kind)[name], given
+
+
+def usual_name(base: type[Component], default: Any = MISSING) -> str:
+    """The component that settings without a name belong to: the field's default, else the kind's usual one."""
+    return default.name if isinstance(default, Choice) else base.usual
+
+
+def parse_record(record: type[Record], value: Mapping[str, Any], conventions: Conventions) -> Any:
+    """A record of validated data: the value, over the convention's settings, over the defaults."""
+    if issubclass(record, Component):
+        value = {**conventions.get(f"{record.kind}.{record.name}", {}), **value}
+    chosen = {}
+    for field in declared(record).values():
+        given = value.get(field.name)
+        if given is not None or isinstance(field.default, Choice):
+            chosen[field.name] = parse(field.type, given, conventions, field.default)
+    return record(**chosen)
+
+
+def dump(value: Any) -> Any:
+    """Plain data that `parse` turns back into the same value, every default written out."""
+    match value:
+        case None:
+            return "none"
+        case Record():
+            data = {value.tag: value.name} if isinstance(value, Component) and value.tag else {}
+            return data | {name: dump(getattr(value, name)) for name in declared(type(value))}
+        case tuple():
+            return [dump(item) for item in value]
+        case _:
+            return value

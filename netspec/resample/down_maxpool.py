@@ -1,0 +1,33 @@
+"""Max pooling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netspec.plan import Cost
+from netspec.resample import Downsample
+from netspec.tensors import TensorType
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from netspec.module import Parts
+
+
+class MaxPool(Downsample, name="maxpool"):
+    """The largest of each 2x2 window. Ronneberger et al. 2015, arXiv:1505.04597, Sec. 2."""
+
+    example = "maxpool"
+
+    def cost(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> Cost:
+        return Cost()
+
+    def build(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> nn.Module:
+        from torch import nn
+
+        from netspec.module import assemble
+
+        return assemble(self, pool=nn.MaxPool2d(2))
+
+    def forward(self, m: Parts, x: Tensor, c: Tensor | None = None) -> Tensor:
+        return m.pool(x)  # type: ignore[no-any-return]  # a module's call is untyped

@@ -1,0 +1,218 @@
+"""resolve(): a validated document → Spec, every choice typed and filled in, every value still knowing its place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from netspec import conventions
+from netspec.document import Document, Place
+from netspec.embeds import Embed
+from netspec.errors import Diagnostic, InvariantError, SpecPath
+from netspec.families import Family
+from netspec.inherit import spread
+from netspec.registry import Slot, dump, named, parse, parse_record
+from netspec.tensors import Size, fixed, symbolic
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """A symbolic size and its range."""
+
+    min: int
+    opt: int
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input or output: sizes as numbers or words of `dims`, and a dtype ("" for the build's precision)."""
+
+    shape: tuple[int | str, ...]
+    dtype: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What a spec asserts about itself; None where it says nothing."""
+
+    params: int | None = None
+    frozen: int | None = None
+    gflops: float | None = None
+    output: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One deployment: the exporter, the precision, narrower dims, and settings that the exporter itself reads."""
+
+    exporter: str
+    precision: str = "fp32"
+    dims: Mapping[str, Dim] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A network as its author chose it. Equal by content, hashable, immutable."""
+
+    name: str
+    description: str
+    convention: str
+    inputs: Mapping[str, Input]
+    outputs: Mapping[str, Input]
+    dims: Mapping[str, Dim]
+    conditioning: Mapping[str, Embed]
+    family: Family
+    targets: Mapping[str, Target]
+    expect: Expect
+    variants: tuple[str, ...] = field(default=(), compare=False)
+    document: Document | None = field(default=None, compare=False, repr=False)
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the choices: that of the resolved spec as canonical JSON."""
+        return hashlib.sha256(json.dumps(data(self), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def size(self, word: int | str) -> Size:
+        """One entry of a shape as a size with its range."""
+        if isinstance(word, int):
+            return fixed(word)
+        dim = self.dims[word]
+        return symbolic(word, dim.min, dim.opt, dim.max)
+
+    def place(self, path: SpecPath) -> Place:
+        """Where a value was written: its own place, else that of the nearest value around it."""
+        if self.document is None:
+            raise InvariantError(Diagnostic("NS991", "a spec without a document has no places"))
+        while path not in self.document.places:
+            path = path[:-1]
+        return self.document.places[path]
+
+
+def resolve(document: Document) -> Spec:
+    """The typed spec of a composed and validated document."""
+    content = document.data
+    key = next(name for name in named("family") if name in content)
+    family = named("family")[key]
+    convention = content.get("convention", getattr(family, "convention", ""))
+    lineage = conventions.settings(convention)
+    settings, places = spread(family, content[key], (key,), document.places)
+    outputs = content.get("outputs") or {"output": content["output"]}
+    return Spec(
+        name=content["name"],
+        description=content.get("description", ""),
+        convention=convention,
+        inputs=_frozen({name: _input(value) for name, value in content["inputs"].items()}),
+        outputs=_frozen({name: _input(value) for name, value in outputs.items()}),
+        dims=_frozen(_dims(content.get("dims", {}))),
+        conditioning=_frozen(
+            {name: parse(Slot(Embed), value, lineage) for name, value in content.get("conditioning", {}).items()}
+        ),
+        family=parse_record(family, settings, lineage),
+        targets=_frozen({name: _target(value) for name, value in content.get("targets", _DEFAULT_TARGETS).items()}),
+        expect=_expect(content.get("expect", {})),
+        variants=tuple(content.get("variants", {})),
+        document=Document(document.source, content, places),
+    )
+
+
+_DEFAULT_TARGETS = {"onnx": {"exporter": "onnx"}}
+
+
+def _frozen(values: dict[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(values)
+
+
+def _input(value: Any) -> Input:
+    if isinstance(value, dict):
+        return Input(tuple(value["shape"]), value.get("dtype", ""))
+    return Input(tuple(value))
+
+
+def _dims(values: Mapping[str, Any]) -> dict[str, Dim]:
+    return {name: Dim(value, value, value) if isinstance(value, int) else Dim(**value) for name, value in values.items()}
+
+
+def _target(value: Mapping[str, Any]) -> Target:
+    known = {"exporter", "precision", "dims"}
+    options = {key: item for key, item in value.items() if key not in known}
+    return Target(value["exporter"], value.get("precision", "fp32"), _dims(value.get("dims", {})), options)
+
+
+def _expect(value: Mapping[str, Any]) -> Expect:
+    output = value.get("output")
+    return Expect(value.get("params"), value.get("frozen"), value.get("gflops"), tuple(output) if output else None)
+
+
+def data(spec: Spec) -> dict[str, Any]:
+    """The spec as plain data with every choice written out; `resolve` turns it back into an equal spec."""
+    content: dict[str, Any] = {"netspec": FORMAT, "name": spec.name}
+    if spec.description:
+        content["description"] = spec.description
+    content["convention"] = spec.convention
+    content["inputs"] = {name: _plain_input(value) for name, value in spec.inputs.items()}
+    content["outputs"] = {name: _plain_input(value) for name, value in spec.outputs.items()}
+    if spec.dims:
+        content["dims"] = {name: _plain_dim(dim) for name, dim in spec.dims.items()}
+    if spec.conditioning:
+        content["conditioning"] = {name: dump(rule) for name, rule in spec.conditioning.items()}
+    content[spec.family.name] = dump(spec.family)
+    content["targets"] = {
+        name: {"exporter": target.exporter, "precision": target.precision}
+        | ({"dims": {word: _plain_dim(dim) for word, dim in target.dims.items()}} if target.dims else {})
+        | dict(target.options)
+        for name, target in spec.targets.items()
+    }
+    expected = {key: getattr(spec.expect, key) for key in ("params", "frozen", "gflops", "output")}
+    stated = {key: list(v) if isinstance(v, tuple) else v for key, v in expected.items() if v is not None}
+    return content | ({"expect": stated} if stated else {})
+
+
+def _plain_input(value: Input) -> Any:
+    return {"shape": list(value.shape), "dtype": value.dtype} if value.dtype else list(value.shape)
+
+
+def _plain_dim(dim: Dim) -> dict[str, int]:
+    return {"min": dim.min, "opt": dim.opt, "max": dim.max}
+
+
+def text(spec: Spec) -> str:
+    """The resolved spec as YAML: self-contained, every default written out, loads to an equal spec."""
+    return yaml.dump(data(spec), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Block style for the outline, flow style for leaves, and numbers that YAML 1.2 reads back as written."""
+
+    def represent_float(self, value: float) -> yaml.ScalarNode:
+        digits = repr(value)
+        if "e" in digits and "." not in digits:  # YAML 1.1 readers want a point before the exponent
+            digits = digits.replace("e", ".0e")
+        return self.represent_scalar("tag:yaml.org,2002:float", digits)
+
+    def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
+        leaf = not any(isinstance(value, dict | list) for value in mapping.values())
+        return super().represent_mapping(tag, mapping, flow_style=leaf and "netspec" not in mapping)
+
+    def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
+        leaf = not any(isinstance(value, dict | list) for value in sequence)
+        return super().represent_sequence(tag, sequence, flow_style=leaf)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(float, _Dumper.represent_float)

@@ -1,0 +1,34 @@
+"""The convolution that a U-Net begins with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from netspec import costs, tensors
+from netspec.plan import Cost
+from netspec.registry import Param
+from netspec.tensors import TensorType
+from netspec.wiring import Wiring
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class StemConv(Wiring, name="stem"):
+    """A size-keeping convolution from the input's channels to the first level's. Ho et al. 2020, arXiv:2006.11239."""
+
+    kernel: Annotated[int, Param("kernel, odd", ge=1)] = 3
+
+    trial = (tensors.image(tensors.fixed(2), 3, tensors.fixed(8), tensors.fixed(6)),)
+    trial_channels = 16
+
+    def infer(self, x: TensorType, *, channels: int) -> TensorType:
+        return x.wide(channels)
+
+    def cost(self, x: TensorType, out: TensorType) -> Cost:
+        return costs.conv(x.channels, out, kernel=self.kernel)
+
+    def build(self, x: TensorType, out: TensorType) -> nn.Module:
+        from torch import nn
+
+        return nn.Conv2d(x.channels, out.channels, self.kernel, padding=self.kernel // 2)

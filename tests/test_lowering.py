@@ -1,0 +1,340 @@
+"""Every leaf, in every flavour: PyTorch and ONNX Runtime must give the same numbers for random sizes and weights."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import exporters
+from exporters.lowering import FLAVOURS, ORT_CPU, Flavour, emit, register, table
+from exporters.lowering.dims import Dim, broadcast, exact_div, product, symbol
+from exporters.onnx.exporter import OnnxExporter
+from exporters.onnx.runtime import run
+from exporters.request import ExportRequest, Origin, Port, Slot
+from netspec import ops
+from netspec.errors import ExportError, RegistrationError
+
+FLOAT32 = 2e-5  # both sum in float32, in another order: about 1e-6 for the ~100 terms of these sizes
+FLOAT16 = 2e-2  # one rounding of float16 is 1e-3; ONNX Runtime rounds between the operators that PyTorch keeps whole
+
+FORMS = {
+    **FLAVOURS,
+    "affine+gemm": replace(ORT_CPU, group_norm="affine", linear="gemm"),
+    "instance+matmul": replace(ORT_CPU, group_norm="instance", linear="matmul"),
+    "operators": replace(ORT_CPU, opset=24, group_norm="operator", attention="operator", silu="operator"),
+    "decomposed": replace(ORT_CPU, gelu="decomposed", fused_modulation=True),
+    "contrib": replace(ORT_CPU, attention="contrib"),
+}
+
+
+class Wrap(nn.Module):
+    """A function of tensors as a module; `parts` are modules that it uses."""
+
+    def __init__(self, function: Callable[..., Tensor], **parts: nn.Module) -> None:
+        super().__init__()
+        self.function = function
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(self, x: Tensor, y: Tensor, z: Tensor) -> Any:
+        return self.function(*([self] if self._modules else []), *[x, y, z][: self.function.__code__.co_argcount - bool(self._modules)])
+
+
+def compare(expected: Tensor, actual: np.ndarray, tolerance: float) -> None:
+    """Equal within `tolerance` of the largest number. Raises AssertionError with the difference."""
+    wanted = expected.detach().double().numpy()
+    assert wanted.shape == actual.shape, f"shape {actual.shape}, PyTorch has {wanted.shape}"
+    delta = np.abs(wanted - actual.astype(np.float64)).max() if wanted.size else 0.0
+    scale = max(1.0, np.abs(wanted).max()) if wanted.size else 1.0
+    assert delta <= tolerance * scale, f"max |delta| {delta:.3g} of {scale:.3g}"
+
+
+def test_compare_fails_when_it_should() -> None:
+    with pytest.raises(AssertionError, match="delta"):
+        compare(torch.ones(3), np.array([1, 1, 1.001], dtype=np.float32), FLOAT32)
+    with pytest.raises(AssertionError, match="delta"):
+        compare(torch.ones(3), np.array([1, 1, np.nan], dtype=np.float32), FLOAT32)
+    with pytest.raises(AssertionError, match="shape"):
+        compare(torch.ones(3), np.ones((1, 3), dtype=np.float32), FLOAT32)
+
+
+def save_weights(model: nn.Module, path: Path) -> dict[str, Slot]:
+    """The state dict's bytes, each tensor at a multiple of 256."""
+    slots, data = {}, bytearray()
+    for key, tensor in model.state_dict().items():
+        data += b"\0" * (-len(data) % 256)
+        numbers = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        slots[key] = Slot(path.name, len(data), len(numbers))
+        data += numbers
+    path.write_bytes(bytes(data))
+    return slots
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """One draw: a tensor x (n, c, h, w), tokens and vectors that go with it."""
+
+    n: int
+    c: int
+    h: int
+    w: int
+    seed: int
+
+
+SIZES = st.builds(
+    Sizes,
+    n=st.integers(1, 3),
+    c=st.sampled_from([4, 8, 12, 32]),
+    h=st.sampled_from([4, 8, 12]),
+    w=st.sampled_from([4, 8, 16]),
+    seed=st.integers(0, 2**31),
+)
+Inputs = tuple[Tensor, Tensor, Tensor]
+
+
+def image(s: Sizes, dtype: torch.dtype) -> Inputs:
+    """(n, c, h, w), the same again, (n, c)"""
+    return torch.randn(s.n, s.c, s.h, s.w, dtype=dtype), torch.randn(s.n, s.c, s.h, s.w, dtype=dtype), torch.randn(s.n, s.c, dtype=dtype)
+
+
+def tokens(s: Sizes, dtype: torch.dtype) -> Inputs:
+    """(n, h * w, c), (n, h + 3, c), (n, c)"""
+    return torch.randn(s.n, s.h * s.w, s.c, dtype=dtype), torch.randn(s.n, s.h + 3, s.c, dtype=dtype), torch.randn(s.n, s.c, dtype=dtype)
+
+
+def tokens_of_image(s: Sizes, dtype: torch.dtype) -> Inputs:
+    """(n, h * w, c), (n, c, h, w), (n, c)"""
+    return torch.randn(s.n, s.h * s.w, s.c, dtype=dtype), torch.randn(s.n, 3, s.h, s.w, dtype=dtype), torch.randn(s.n, s.c, dtype=dtype)
+
+
+def patches(s: Sizes, dtype: torch.dtype) -> Inputs:
+    """(n, h / 2 * w / 2, c), (n, 3, h, w), (n, c)"""
+    return torch.randn(s.n, s.h * s.w // 4, s.c, dtype=dtype), torch.randn(s.n, 3, s.h, s.w, dtype=dtype), torch.randn(s.n, s.c, dtype=dtype)
+
+
+def crops(s: Sizes, dtype: torch.dtype) -> Inputs:
+    """(n, c, h + 3, w + 2), (n, 1, h, w), (n, c)"""
+    return torch.randn(s.n, s.c, s.h + 3, s.w + 2, dtype=dtype), torch.randn(s.n, 1, s.h, s.w, dtype=dtype), torch.randn(s.n, s.c, dtype=dtype)
+
+
+def times(s: Sizes, dtype: torch.dtype) -> Inputs:
+    """(n,) of timesteps, (n, c), (n,) of labels"""
+    return torch.rand(s.n) * 999, torch.randn(s.n, s.c, dtype=dtype), torch.arange(s.n)
+
+
+class Tables(nn.Module):
+    """Parameters and buffers that a forward reads by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.randn(1, 16, 16, 5))
+        self.frequencies: Tensor
+        self.kernel: Tensor
+        self.register_buffer("frequencies", torch.randn(6))
+        self.register_buffer("kernel", torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16, persistent=False)
+
+
+def of(module: Callable[[Sizes], nn.Module]) -> Callable[[Sizes], nn.Module]:
+    """A leaf that is a module of the first input."""
+    return lambda s: Wrap(lambda self, x: self.part(x), part=module(s))
+
+
+def fn(function: Callable[..., Any]) -> Callable[[Sizes], nn.Module]:
+    """A leaf that is a function of the inputs."""
+    return lambda s: Wrap(function)
+
+
+def tables(function: Callable[..., Any]) -> Callable[[Sizes], nn.Module]:
+    return lambda s: Wrap(function, tables=Tables())
+
+
+def groups(s: Sizes) -> int:
+    return s.c // 4 if s.c > 4 else 2
+
+
+def trained_batch_norm(s: Sizes) -> nn.Module:
+    norm = nn.BatchNorm2d(s.c)
+    nn.init.uniform_(norm.running_var, 0.5, 2.0)  # type: ignore[arg-type]  # it tracks
+    nn.init.normal_(norm.running_mean)  # type: ignore[arg-type]  # it tracks
+    return norm
+
+
+LEAVES: Mapping[str, tuple[Callable[[Sizes, torch.dtype], Inputs], Callable[[Sizes], nn.Module]]] = {
+    "conv": (image, of(lambda s: nn.Conv2d(s.c, 6, 3, padding=1))),
+    "conv 1x1 no bias": (image, of(lambda s: nn.Conv2d(s.c, 6, 1, bias=False))),
+    "conv valid": (image, of(lambda s: nn.Conv2d(s.c, 6, 3))),
+    "conv same": (image, of(lambda s: nn.Conv2d(s.c, 6, 3, padding="same", dilation=2))),
+    "conv strided": (image, of(lambda s: nn.Conv2d(s.c, 6, 3, stride=2, padding=1))),
+    "conv grouped dilated": (image, of(lambda s: nn.Conv2d(s.c, 8, 3, padding=2, dilation=2, groups=4))),
+    "conv transpose": (image, of(lambda s: nn.ConvTranspose2d(s.c, 6, 4, stride=2, padding=1))),
+    "conv transpose 2": (image, of(lambda s: nn.ConvTranspose2d(s.c, 6, 2, stride=2, bias=False))),
+    "zero pad, conv": (image, lambda s: nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(s.c, 6, 3, stride=2))),
+    "avg pool": (image, of(lambda s: nn.AvgPool2d(2))),
+    "avg pool padded": (image, of(lambda s: nn.AvgPool2d(3, stride=2, padding=1))),
+    "max pool": (image, of(lambda s: nn.MaxPool2d(2))),
+    "pixel shuffle": (image, of(lambda s: nn.PixelShuffle(2))),
+    "pixel unshuffle": (image, of(lambda s: nn.PixelUnshuffle(2))),
+    "upsample": (image, of(lambda s: nn.Upsample(scale_factor=2))),
+    "linear": (tokens, of(lambda s: nn.Linear(s.c, 7))),
+    "linear no bias": (tokens, of(lambda s: nn.Linear(s.c, 7, bias=False))),
+    "linear 2-D": (image, lambda s: Wrap(lambda self, x, y, z: self.part(z), part=nn.Linear(s.c, 7))),
+    "linear 4-D": (image, lambda s: Wrap(lambda self, x: self.part(x), part=nn.Linear(s.w, 7))),
+    "embedding": (times, lambda s: Wrap(lambda self, x, y, z: self.part(z), part=nn.Embedding(9, 5))),
+    "group norm": (image, of(lambda s: nn.GroupNorm(groups(s), s.c))),
+    "group norm tokens": (image, lambda s: Wrap(lambda self, x: self.part(x.flatten(2)), part=nn.GroupNorm(2, s.c))),
+    "group norm plain": (image, of(lambda s: nn.GroupNorm(groups(s), s.c, affine=False))),
+    "layer norm": (tokens, of(lambda s: nn.LayerNorm(s.c))),
+    "layer norm no bias": (tokens, of(lambda s: nn.LayerNorm(s.c, bias=False))),
+    "layer norm plain": (tokens, of(lambda s: nn.LayerNorm(s.c, elementwise_affine=False, eps=1e-6))),
+    "rms norm": (tokens, of(lambda s: nn.RMSNorm(s.c, eps=1e-6))),
+    "rms norm plain": (tokens, of(lambda s: nn.RMSNorm(s.c, elementwise_affine=False))),
+    "batch norm": (image, of(trained_batch_norm)),
+    "instance norm": (image, of(lambda s: nn.InstanceNorm2d(s.c, affine=True))),
+    "instance norm plain": (image, of(lambda s: nn.InstanceNorm2d(s.c))),
+    "modules silu relu dropout": (image, lambda s: nn.Sequential(nn.SiLU(), nn.Dropout(), nn.Identity(), nn.ReLU())),
+    "modules gelu": (image, lambda s: nn.Sequential(nn.GELU(), nn.GELU("tanh"), nn.LeakyReLU(0.2))),
+    "modules sigmoid": (image, lambda s: nn.Sequential(nn.Sigmoid(), nn.Tanh(), nn.Flatten(2), nn.Softmax(-1))),
+    "silu": (image, fn(lambda x: F.silu(x))),
+    "gelu": (image, fn(lambda x: F.gelu(x))),
+    "gelu tanh": (image, fn(lambda x: F.gelu(x, approximate="tanh"))),
+    "relu": (image, fn(lambda x: F.relu(x) + x.relu())),
+    "leaky relu": (image, fn(lambda x: F.leaky_relu(x, 0.2))),
+    "sigmoid": (image, fn(lambda x: F.sigmoid(x) + torch.sigmoid(x) + x.sigmoid())),
+    "tanh": (image, fn(lambda x: torch.tanh(x) - x.tanh() / 2)),
+    "softmax": (image, fn(lambda x: F.softmax(x, dim=1))),
+    "cat": (image, fn(lambda x, y: torch.cat([x, y, x], dim=1))),
+    "cat last": (image, fn(lambda x, y: torch.cat((x, y), -1))),
+    "chunk": (image, fn(lambda x: x.chunk(2, dim=1)[1] + x.chunk(2, 1)[0])),
+    "chunk uneven": (image, fn(lambda x: torch.chunk(x, 3, dim=1)[0])),
+    "split": (image, fn(lambda x: torch.split(x, [1, 3], dim=1)[1] if False else x.split(2, dim=1)[0])),
+    "slices": (image, fn(lambda x: x[:, 1:3, :, :2] + x[:, -2:, ..., 1:-1][..., :2])),
+    "subscripts": (image, fn(lambda x: x[:, 0, None, :, -1])),
+    "vector on image": (image, fn(lambda x, y, z: x * z[:, :, None, None] + z.unsqueeze(-1).unsqueeze(-1))),
+    "arithmetic": (image, fn(lambda x, y: (x + y) * 2 - x / 3 + 1 - (1 - y) + -x)),
+    "named arithmetic": (image, fn(lambda x, y: torch.add(x, y, alpha=2).mul(y).sub(x).div(2))),
+    "reduce": (image, fn(lambda x: x.mean((2, 3), keepdim=True) + x.mean(dim=1, keepdim=True))),
+    "flatten": (image, fn(lambda x: x.flatten(2).transpose(1, 2).flatten(1))),
+    "reshape": (image, fn(lambda x: x.reshape(x.shape[0], 2, -1, x.shape[2], x.shape[3]).permute(0, 2, 1, 3, 4))),
+    "reshape batch": (tokens, fn(lambda x: x.reshape(x.shape[0], -1))),
+    "unflatten squeeze": (image, fn(lambda x: x.unflatten(1, (2, -1)).unsqueeze(1).squeeze(1).contiguous())),
+    "expand": (image, fn(lambda x, y, z: z[:, None].expand(-1, 3, -1))),
+    "pad": (image, fn(lambda x: F.pad(x, (0, 1, 2, 0), value=1.5))),
+    "pad reflect": (image, fn(lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"))),
+    "casts": (image, fn(lambda x, y: x.float().to(y.dtype).to(y).type_as(y))),
+    # netspec.ops
+    "attention": (tokens, fn(lambda x, y: ops.attention(x, y, y * 2, 2))),
+    "attention self": (tokens, fn(lambda x: ops.attention(x, x, x, 4))),
+    "blur": (image, tables(lambda self, x: ops.blur(x, self.tables.kernel, 2))),
+    "blur 1": (image, tables(lambda self, x: ops.blur(x, self.tables.kernel, 1))),
+    "cast_like": (times, fn(lambda x, y: ops.cast_like(x, y) / 100)),
+    "crop_like": (crops, fn(lambda x, y: ops.crop_like(x, y))),
+    "crop_positions center": (image, tables(lambda self, x: ops.crop_positions(self.tables.positions, x, 2, "center"))),
+    "crop_positions corner": (image, tables(lambda self, x: ops.crop_positions(self.tables.positions, x, 2, "corner"))),
+    "fourier_embedding": (
+        times,
+        tables(lambda self, x, y: ops.fourier_embedding(x / 999, self.tables.frequencies, "sin_cos", y)),
+    ),
+    "from_tokens": (tokens_of_image, fn(lambda x, y: ops.from_tokens(x, y))),
+    "keep_tokens": (tokens, fn(lambda x, y: ops.keep_tokens(torch.cat([x, y], 1), x))),
+    "modulate": (tokens, fn(lambda x, y, z: ops.modulate(x, z, z * 2))),
+    "modulate normed": (
+        tokens,
+        lambda s: Wrap(
+            lambda self, x, y, z: ops.modulate(self.norm(x), z, z * 2),
+            norm=nn.LayerNorm(s.c, elementwise_affine=False),
+        ),
+    ),
+    "modulate_channels": (image, fn(lambda x, y, z: ops.modulate_channels(x, z, z * 2))),
+    "timestep_embedding": (times, fn(lambda x, y: ops.timestep_embedding(x, y, 16, "cos_sin", 1e4, 0.0, 1.0))),
+    "timestep_embedding odd": (times, fn(lambda x, y: ops.timestep_embedding(x, y, 7, "sin_cos", 1e4, 1.0, 0.5))),
+    "timestep_embedding int": (times, fn(lambda x, y, z: ops.timestep_embedding(z, y, 8, "sin_cos", 1e4, 0.0, 1.0))),
+    "to_tokens": (image, fn(lambda x: ops.to_tokens(x))),
+    "unpatchify": (patches, fn(lambda x, y: ops.unpatchify(x, y, 2))),
+    "upsample_bilinear": (image, fn(lambda x: ops.upsample_bilinear(x, 2, False))),
+    "upsample_bilinear corners": (image, fn(lambda x: ops.upsample_bilinear(x, 2, True))),
+    "upsample_nearest": (image, fn(lambda x: ops.upsample_nearest(x, 2))),
+}
+
+
+def dynamic(name: str, tensor: Tensor, static: bool, widths: frozenset[int]) -> Port:
+    """A port whose every size but the width has a name of its own."""
+    names = [size if static or size in widths else f"{name}{axis}" for axis, size in enumerate(tensor.shape)]
+    return Port(name, tuple(names), tensor.dtype)
+
+
+def request_of(model: nn.Module, ports: list[Port], expected: Tensor, folder: Path | None = None) -> ExportRequest:
+    out = Port("out", tuple(f"out{axis}" for axis in range(expected.ndim)), expected.dtype)
+    slots = save_weights(model, folder / "weights.bin") if folder else {}
+    return ExportRequest(model, ports, [out], "leaf", weights=slots)
+
+
+def ports_of(leaf: str, kind: Any, s: Sizes, inputs: Inputs, static: bool) -> list[Port]:
+    """Named sizes are equal where the leaf needs them equal: batch everywhere, height and width of one image."""
+    axes: dict[Any, tuple[tuple[int | str, ...], ...]] = {
+        image: (("n", s.c, "h", "w"), ("n", s.c, "h", "w"), ("n", s.c)),
+        tokens: (("n", "t", s.c), ("n", "s", s.c), ("n", s.c)),
+        tokens_of_image: (("n", "t", s.c), ("n", 3, "h", "w"), ("n", s.c)),
+        patches: (("n", "t", s.c), ("n", 3, "h", "w"), ("n", s.c)),
+        crops: (("n", s.c, "a", "b"), ("n", 1, "h", "w"), ("n", s.c)),
+        times: (("n",), ("n", s.c), ("n",)),
+    }
+    shapes = [tuple(x.shape) if static else axes[kind][i] for i, x in enumerate(inputs)]
+    if leaf == "linear 4-D" and not static:
+        shapes[0] = ("n", s.c, "h", s.w)  # the last axis is the width here
+    return [Port(name, shape, x.dtype) for name, shape, x in zip("xyz", shapes, inputs, strict=True)]
+
+
+def check(leaf: str, flavour: Flavour, s: Sizes, dtype: torch.dtype, static: bool, folder: Path, tolerance: float) -> None:
+    """Export `leaf` once, run it at the drawn size and, where sizes are named, at another one."""
+    torch.manual_seed(s.seed)
+    kind, build = LEAVES[leaf]
+    model = build(s).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    model = model.to(dtype)
+    draws = [s] if static else [s, replace(s, n=s.n + 1, h=s.h + 4, w=s.w if leaf == "linear 4-D" else 8)]
+    path: Path | None = None
+    for draw in draws:
+        inputs = kind(draw, dtype)
+        with torch.no_grad():
+            expected = model(*inputs) if isinstance(model, Wrap) else model(inputs[0])
+        if path is None:
+            ports = ports_of(leaf, kind, s, inputs, static)
+            ports = ports if isinstance(model, Wrap) else [replace(ports[0], name="input")]
+            request = request_of(model, ports, expected, folder)
+            (path,) = OnnxExporter(flavour).run(request, folder)
+        names = [port.name for port in ports]
+        outputs = run(path, {name: x.numpy() for name, x in zip(names, inputs, strict=False)}, threads=1)
+        compare(expected, outputs["out"], tolerance)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_leaf(leaf: str, form: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("leaf")
+
+    @settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None)
+    @given(SIZES, st.booleans())
+    def holds(s: Sizes, static: bool) -> None:
+        check(leaf, FORMS[form], s, torch.float32, static, folder, FLOAT32)
+
+    holds()
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_leaf_in_half_precision(leaf: str, flavour: str, tmp_path: Path) -> None:
+    s = Sizes(2, 8, 8, 4, zlib.crc32(leaf.encode()))
+    check(leaf, FLAVOURS[flavour], s, torch.float16, False, tmp_path, FLOAT16)
