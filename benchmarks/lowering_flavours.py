@@ -1,29 +1,31 @@
-"""Every form of a flavour, side by side in one run on ONNX Runtime's CPU provider: docs/onnx-flavours.md has the tables.
+"""Every form of a flavour, side by side in one run on ONNX Runtime's CPU provider; results: docs/onnx-flavours.md.
 
-    python benchmarks/lowering_flavours.py [--rounds 15] [--threads 2] [--scale small|full]
+    python benchmarks/lowering_flavours.py [--rounds 101] [--network-rounds 15] [--threads 2]
 
-Two hand-written networks stand for the families: a U-Net with Stable Diffusion's blocks and a DiT with adaLN-Zero. Each
-form is exported and loaded, then all sessions run in turn, round after round, so that a noisy machine is noisy for all.
+First each choice on the fragments where it matters, then whole networks: a U-Net with Stable Diffusion's blocks and a
+DiT with adaLN-Zero, hand-written so that the file needs only the emitter. Each form is exported and loaded; then all
+sessions run round after round in random order, so that a noisy machine is noisy for all.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exporters.lowering import ORT_CPU, Flavour
+from exporters.lowering import FLAVOURS, ORT_CPU, PORTABLE, Flavour
 from exporters.onnx.exporter import OnnxExporter
-from exporters.onnx.runtime import session
 from exporters.request import ExportRequest, Port, Slot
 from netspec import ops
 
@@ -217,77 +219,176 @@ def inputs_at(batch: int, side: int) -> dict[str, Tensor]:
     }
 
 
-FORMS: Mapping[str, Flavour] = {
-    "base": ORT_CPU,
-    "group_norm: affine": replace(ORT_CPU, group_norm="affine"),
-    "group_norm: instance": replace(ORT_CPU, group_norm="instance"),
-    "group_norm: operator": replace(ORT_CPU, group_norm="operator"),
-    "attention: primitive": replace(ORT_CPU, attention="primitive"),
-    "attention: operator": replace(ORT_CPU, attention="operator", opset=23),
-    "attention: contrib": replace(ORT_CPU, attention="contrib"),
-    "linear: matmul": replace(ORT_CPU, linear="matmul"),
-    "linear: gemm": replace(ORT_CPU, linear="gemm"),
-    "gelu: operator": replace(ORT_CPU, gelu="operator"),
-    "gelu: decomposed": replace(ORT_CPU, gelu="decomposed"),
-    "silu: decomposed": replace(ORT_CPU, silu="decomposed"),
-    "silu: operator": replace(ORT_CPU, silu="operator", opset=24),
-    "modulation: fused": replace(ORT_CPU, fused_modulation=True),
-    "modulation: apart": replace(ORT_CPU, fused_modulation=False),
+CHOICES: Mapping[str, Mapping[str, Flavour]] = {
+    "group_norm": {form: replace(ORT_CPU, group_norm=form) for form in ("affine", "instance", "operator")},
+    "attention": {
+        "primitive": replace(ORT_CPU, attention="primitive"),
+        "operator (Attention-23)": ORT_CPU,
+        "contrib (MultiHeadAttention)": FLAVOURS["ort-cpu-contrib"],
+    },
+    "linear": {form: replace(ORT_CPU, linear=form) for form in ("matmul", "gemm")},
+    "gelu": {form: replace(ORT_CPU, gelu=form) for form in ("operator", "decomposed")},
+    "silu": {
+        "decomposed": replace(ORT_CPU, silu="decomposed"),
+        "operator (Swish-24)": replace(ORT_CPU, silu="operator", opset=24),
+    },
+    "modulation": {
+        "apart": replace(ORT_CPU, fused_modulation=False),
+        "fused": replace(ORT_CPU, fused_modulation=True),
+    },
 }
 
 
-def compare(name: str, request: ExportRequest, feeds: Mapping[str, Tensor], rounds: int, threads: int) -> None:
-    """Print one table: latency, load time and disagreement with eager PyTorch of every form."""
+class Feed(nn.Module):
+    """Linear, activation, Linear."""
+
+    def __init__(self, width: int, act: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.act = nn.Linear(width, 4 * width), nn.Linear(4 * width, width), act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.act(self.fc1(x)))
+
+
+class Calls(nn.Module):
+    """One function of its inputs, as a network."""
+
+    def __init__(self, function: Callable[..., Tensor], **parts: nn.Module) -> None:
+        super().__init__()
+        self.parts, self.function = nn.ModuleDict(parts), function
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.function(self.parts, x, y)
+
+
+def fragments() -> Iterator[tuple[str, str, nn.Module, Tensor, Tensor]]:
+    """What each choice is measured on: choice, name, network, its two inputs; sizes of SD 1.5 at 32x32 and of DiT-S."""
+    image, small = torch.randn(1, 320, 32, 32), torch.randn(1, 1280, 8, 8)
+    tokens, text = torch.randn(1, 1024, 320), torch.randn(1, 77, 768)
+    dit, vector = torch.randn(2, 256, 384), torch.randn(2, 384)
+    for x in (image, small, image[:, :128].repeat(4, 1, 1, 1)):
+        resnet = Calls(lambda m, x, y: m.b(x, y), b=Resnet(x.shape[1], x.shape[1], 1280))
+        yield "group_norm", f"resnet {tuple(x.shape)}", resnet, x, torch.randn(x.shape[0], 1280)
+        norm = Calls(lambda m, x, y: F.silu(m.b(x)) + y, b=nn.GroupNorm(32, x.shape[1]))
+        yield "group_norm", f"norm and silu {tuple(x.shape)}", norm, x, x.clone()
+        yield "silu", f"norm and silu {tuple(x.shape)}", norm, x, x.clone()
+    large = torch.randn(1, 4096, 320)
+    for label, x, y, heads in (
+        ("self 4096", large, large, 8),
+        ("self 1024", tokens, tokens, 8),
+        ("cross 77", tokens, text, 8),
+        ("dit 256", dit, dit, 6),
+    ):
+        attention = Calls(lambda m, x, y: m.b(x, y), b=Attention(x.shape[2], y.shape[2], heads))
+        yield "attention", f"{label}, {heads} heads, width {x.shape[2]}", attention, x, y
+        yield "linear", f"attention {label}", attention, x, y
+    for x in (tokens, torch.randn(1, 256, 640), dit):
+        for tanh in ("none", "tanh"):
+            feed = Calls(
+                lambda m, x, y: m.b(x) + y, b=Feed(x.shape[2], lambda h, tanh=tanh: F.gelu(h, approximate=tanh))
+            )
+            yield "gelu", f"mlp {tuple(x.shape)} {tanh}", feed, x, x.clone()
+            yield "linear", f"mlp {tuple(x.shape)} {tanh}", feed, x, x.clone()
+    norm = nn.LayerNorm(384, elementwise_affine=False)
+    yield "modulation", "norm (2, 256, 384)", Calls(lambda m, x, y: ops.modulate(m.n(x), y, y), n=norm), dit, vector
+    block = Calls(lambda m, x, y: m.b(x, y), b=DiTBlock(384, 6))
+    yield "modulation", "block (2, 256, 384)", block, dit, vector
+
+
+def dynamic(x: Tensor, prefix: str) -> tuple[int | str, ...]:
+    """Every size but the width has a name, as in a real graph."""
+    width = 1 if x.ndim == 4 else x.ndim - 1
+    return tuple(n if axis == width else f"{prefix}{axis}" for axis, n in enumerate(x.shape))
+
+
+def fragment_request(model: nn.Module, x: Tensor, y: Tensor) -> ExportRequest:
+    same = x.shape == y.shape
+    shapes = dynamic(x, "s"), dynamic(y, "s" if same else "c")
+    ports = [Port(name, shape, torch.float32) for name, shape in zip("xy", shapes, strict=True)]
+    return ExportRequest(model, ports, (Port("out", shapes[0], torch.float32),), "fragment")
+
+
+def quiet_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Without spinning: the idle threads of one session would slow the next one down."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def compare(
+    title: str,
+    request: ExportRequest,
+    tensors: Sequence[Tensor],
+    flavours: Mapping[str, Flavour],
+    rounds: int,
+    threads: int,
+) -> None:
+    """Print one block: latency, ratio to eager PyTorch, load time and disagreement with it, for every flavour."""
     model = request.model.eval()
-    names = [port.name for port in request.inputs]
-    tensors = [feeds[key] for key in names]
-    torch.set_num_threads(threads)
-    with torch.no_grad():
-        expected = model(*tensors).numpy()
-    runs: dict[str, Callable[[], object]] = {"torch eager": lambda: model(*tensors)}
-    notes = {"torch eager": ""}
+    arrays = {port.name: x.numpy() for port, x in zip(request.inputs, tensors, strict=True)}
     with tempfile.TemporaryDirectory() as temporary, torch.no_grad():
         folder = Path(temporary)
         request = replace(request, weights=write_weights(model, folder / "weights.bin"))
-        for form, flavour in FORMS.items():
-            file = f"{form.replace(': ', '_')}.onnx"
-            try:
-                (path,) = OnnxExporter(flavour, file).run(request, folder)
-                start = time.perf_counter()
-                runner = session(path, threads)
-            except Exception as error:  # a form that this runtime lacks is a row of the table, not a failure
-                print(f"{name}  {form:24s} {type(error).__name__}: {str(error)[:100]}")
-                continue
+        expected = model(*tensors).numpy()
+        runs: dict[str, Callable[[], object]] = {"torch eager": lambda: model(*tensors)}
+        notes = {"torch eager": ""}
+        for number, (form, flavour) in enumerate(flavours.items()):
+            (path,) = OnnxExporter(flavour, f"{number}.onnx").run(request, folder)
+            start = time.perf_counter()
+            runner = quiet_session(path, threads)
             load = time.perf_counter() - start
-            arrays = {key: feeds[key].numpy() for key in names}
             delta = float(np.abs(runner.run(None, arrays)[0] - expected).max())
-            runs[form] = lambda runner=runner, arrays=arrays: runner.run(None, arrays)  # type: ignore[misc]  # a closure per form
-            notes[form] = f"load {load:6.2f} s   max |delta| {delta:.1e}"
+            runs[form] = lambda runner=runner: runner.run(None, arrays)  # type: ignore[misc]  # one closure per form
+            notes[form] = f"load {load:5.2f} s  max |delta| {delta:.1e}"
         times: dict[str, list[float]] = {form: [] for form in runs}
+        order = list(runs)
+        shuffle = random.Random(0)
         for _ in range(rounds):
-            for form, call in runs.items():
+            shuffle.shuffle(order)
+            for form in order:
                 start = time.perf_counter()
-                call()
+                runs[form]()
                 times[form].append(time.perf_counter() - start)
     eager = statistics.median(times["torch eager"])
+    print(f"\n{title}")
     for form, taken in times.items():
-        middle = statistics.median(taken)
-        print(f"{name}  {form:24s} {middle * 1e3:9.1f} ms  best {min(taken) * 1e3:9.1f}  x{middle / eager:.2f}  {notes[form]}")
+        middle, best = statistics.median(taken), min(taken)
+        ms = f"median {middle * 1e3:9.3f} ms  best {best * 1e3:9.3f} ms"
+        print(f"  {form:30s} {ms}  x{middle / eager:.2f}  {notes[form]}", flush=True)
+
+
+NETWORKS: Mapping[str, Flavour] = {
+    "ort-cpu": ORT_CPU,
+    "ort-cpu-contrib": FLAVOURS["ort-cpu-contrib"],
+    "portable": PORTABLE,
+    "ort-cpu, primitive attention": replace(ORT_CPU, attention="primitive"),
+    "ort-cpu, affine group norm": replace(ORT_CPU, group_norm="affine"),
+    "ort-cpu, gemm": replace(ORT_CPU, linear="gemm"),
+    "ort-cpu, fused modulation": replace(ORT_CPU, fused_modulation=True),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=101, help="of each fragment")
+    parser.add_argument("--network-rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", choices=("unet", "dit"))
     settings = parser.parse_args()
     torch.manual_seed(0)
-    if settings.only != "dit":
-        unet = UNet((160, 320, 640))
-        compare("unet 32x32 b1", unet_request(unet, 4), inputs_at(1, 32), settings.rounds, settings.threads)
-        compare("unet 32x32 b4", unet_request(unet, 4), inputs_at(4, 32), settings.rounds, settings.threads)
-    if settings.only != "unet":
-        compare("dit-s/2 32x32 b2", dit_request(DiT()), inputs_at(2, 32), settings.rounds, settings.threads)
+    torch.set_num_threads(settings.threads)
+    print(f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}, {settings.threads} threads")
+    for choice, name, model, x, y in fragments():
+        request = fragment_request(model, x, y)
+        compare(f"{choice}: {name}", request, [x, y], CHOICES[choice], settings.rounds, settings.threads)
+    for side, batch in ((32, 1), (32, 4)):
+        feeds = inputs_at(batch, side)
+        request = unet_request(UNet((160, 320, 640)), 4)
+        tensors = [feeds[port.name] for port in request.inputs]
+        compare(f"network: unet, batch {batch}", request, tensors, NETWORKS, settings.network_rounds, settings.threads)
+    request, feeds = dit_request(DiT()), inputs_at(2, 32)
+    tensors = [feeds[port.name] for port in request.inputs]
+    compare("network: dit-s/2, batch 2", request, tensors, NETWORKS, settings.network_rounds, settings.threads)
 
 
 if __name__ == "__main__":

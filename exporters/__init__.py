@@ -1,9 +1,9 @@
 """Everything that knows a deployment target. netspec never imports this package; it finds targets by entry point.
 
-    target.py     the base class: requires / export / ensures
-    request.py    what an exporter is given
-    lowering/     fx → ONNX, shared by every target that speaks ONNX
-    onnx/ …       one folder per target
+target.py     the base class: requires / export / ensures
+request.py    what an exporter is given
+lowering/     fx → ONNX, shared by every target that speaks ONNX
+onnx/ …       one folder per target
 """
 
 from __future__ import annotations

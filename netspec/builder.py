@@ -33,6 +33,7 @@ class Builder:
     inputs: Mapping[str, TensorType]
     nodes: list[Node] = field(default_factory=list)
     problems: list[Placed] = field(default_factory=list)
+    embedded: dict[int, list[Value]] = field(default_factory=dict)  # the vectors of `embeds`, by width
 
     def add(
         self,
@@ -62,14 +63,16 @@ class Builder:
         return self.add("cond", Sum(), *parts, at=("conditioning",), stage="embed")
 
     def embeds(self, width: int) -> list[Value]:
-        """One vector of `width` channels for each entry of `conditioning`."""
-        return [
-            self.add(
-                f"embed_{name}", rule, Value(name, self.inputs[name]), channels=width, at=("conditioning", name),
-                stage="embed",
-            )
-            for name, rule in self.spec.conditioning.items()
-        ]  # fmt: skip
+        """One vector of `width` channels for each entry of `conditioning`; the same nodes whoever asks."""
+        if width not in self.embedded:
+            self.embedded[width] = [
+                self.add(
+                    f"embed_{name}", rule, Value(name, self.inputs[name]), channels=width, at=("conditioning", name),
+                    stage="embed",
+                )
+                for name, rule in self.spec.conditioning.items()
+            ]  # fmt: skip
+        return self.embedded[width]
 
     def natural_width(self) -> int | None:
         """The width that the embeddings ask for: four times the sinusoids of the first that has any."""
@@ -95,14 +98,14 @@ class Builder:
         """Report something that no single component can see."""
         self.problems.append(Placed(problem, at, None))
 
-    def lacks_vector(self, rule: str, at: SpecPath) -> None:
-        """A modulation without anything to modulate with."""
+    def lacks_conditioning(self, key: str, value: str, at: SpecPath) -> None:
+        """A choice that uses the conditioning in a spec that has none."""
         self.problem(
             Problem(
                 "NS306",
-                f"modulation is `{rule}`, but the spec has no conditioning",
-                label="nothing to modulate with",
-                help=("add `conditioning:` with a timestep or a label, or write `modulation: none`",),
+                f"{key} is `{value}`, but the spec has no conditioning",
+                label="nothing to condition on",
+                help=(f"add `conditioning:` with a timestep or a label, or write `{key}: none`",),
             ),
             at,
         )

@@ -54,6 +54,7 @@ class _Spreader:
     def record(self, record: type[Record], value: Any, path: SpecPath) -> Any:
         """One record's data, its inheriting fields completed, its nested records walked."""
         if not isinstance(value, Mapping):
+            self._note_shorthand(record, value, path)
             return value
         complete = dict(value)
         for field in declared(record).values():
@@ -76,6 +77,7 @@ class _Spreader:
             case Slot(base) if value not in (None, "none"):
                 data = _as_mapping(base, value, field.default)
                 component = named(base.kind)[data[base.tag]]
+                self._note_shorthand(component, value, path)
                 complete = self.record(component, data, path)
                 return value if complete == data else complete
             case _:
@@ -92,6 +94,7 @@ class _Spreader:
         match kind:
             case Slot(slot):
                 own = {} if value is None else _as_mapping(slot, value, field.default)
+                self._note_shorthand(named(slot.kind)[own.get(slot.tag, base[slot.tag])], value, path)
                 same = own.get(slot.tag, base[slot.tag]) == base[slot.tag]
             case RecordOf(record):  # one component only: its name is not a choice
                 own = dict(value or {})
@@ -103,6 +106,11 @@ class _Spreader:
             return value
         self._place((self.root[0], owner.name), path, base.keys() - own.keys())
         return {**base, **own}
+
+    def _note_shorthand(self, record: type[Record], value: Any, path: SpecPath) -> None:
+        """A bare scalar was written for the record's shorthand field: that is the field's place."""
+        if record.shorthand and value is not None and not isinstance(value, Mapping | str) and path in self.places:
+            self.added[(*path, record.shorthand)] = self.places[path]
 
     def _place(self, source: SpecPath, target: SpecPath, keys: set[str]) -> None:
         """Note that the values below `target` were written below `source`."""

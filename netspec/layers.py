@@ -27,6 +27,7 @@ from netspec.errors import (
     UsageError,
     path_text,
 )
+from netspec.shorthands import shorthand
 
 MAX_EXTENDS = 16
 TAGS = ("type", "embed")  # the keys that name a component
@@ -156,9 +157,7 @@ class _Layers:
             if isinstance(part, str) and part not in target:
                 target[part] = {}
                 self.places.setdefault(path[: depth + 1], Place(span, span, places[()].origin))
-            if not isinstance(target[part], dict | list):  # a name or a shorthand: settings laid over it replace it
-                target[part] = {"type": target[part]} if isinstance(target[part], str) else {}
-                self.places[(*path[: depth + 1], "type")] = self.places[path[: depth + 1]]
+            self._open(path[: depth + 1])
             target = target[part]
         keyed = {relative: place for relative, place in places.items()}
         keyed[()] = replace(keyed[()], key=span)
@@ -166,6 +165,8 @@ class _Layers:
 
     def merge(self, path: SpecPath, new: Any, places: Mapping[SpecPath, Place]) -> None:
         """Lay a value over what stands at `path`. `places` are relative to `path`."""
+        if isinstance(new, dict):
+            self._open(path)
         old = self._at(path)
         if isinstance(old, dict) and isinstance(new, dict) and not _renamed(old, new):
             children = _children(places)
@@ -177,6 +178,16 @@ class _Layers:
         self._put(path, _copy(new))
         for relative, place in places.items():
             self.places[(*path, *relative)] = place
+
+    def _open(self, path: SpecPath) -> None:
+        """Write a bare name or number as the mapping that it is short for, so that settings can be laid over it."""
+        value = self._at(path)
+        if value is None or isinstance(value, dict | list):
+            return
+        key = None if value == "none" else shorthand(path, value)
+        self._put(path, {} if key is None else {key: value})
+        if key is not None:
+            self.places[(*path, key)] = replace(self.places[path], key=None)
 
     def forget(self, path: SpecPath) -> None:
         """Drop the places at and below a path."""

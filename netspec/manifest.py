@@ -46,7 +46,7 @@ class ParityRow:
     """One comparison of two backends. Non-finite differences are written as null and read back as infinity."""
 
     sizes: dict[str, int]
-    timestep: float
+    timestep: float | None  # None for a network without one
     dtype: str
     max_abs: float
     max_rel: float
@@ -66,6 +66,7 @@ class Manifest:
     files: dict[str, FileEntry]
     parity: tuple[ParityRow, ...] = ()
     tools: dict[str, str] = field(default_factory=dict)
+    recipe: dict[str, str] = field(default_factory=dict)  # where the weights are from, and which targets were built
     version: str = ""  # of netspec, which wrote the bundle
 
     def text(self) -> str:
@@ -80,6 +81,7 @@ class Manifest:
             "files": {path: asdict(self.files[path]) for path in sorted(self.files)},
             "parity": [_finite(asdict(row)) for row in self.parity],
             "tools": dict(sorted(self.tools.items())),
+            "recipe": dict(sorted(self.recipe.items())),
         }
         return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -186,6 +188,7 @@ def _parse(document: Any) -> Manifest:
         files=files,
         parity=tuple(map(_row, document["parity"])),
         tools={str(name): str(version) for name, version in document["tools"].items()},
+        recipe={str(name): str(value) for name, value in document["recipe"].items()},
         version=str(document["netspec"]["version"]),
     )
 
@@ -212,7 +215,8 @@ def _port(entry: Any) -> Port:
 def _row(entry: Any) -> ParityRow:
     numbers = {
         key: math.inf if entry[key] is None else float(entry[key])
-        for key in ("timestep", "max_abs", "max_rel", "tolerance")
+        for key in ("max_abs", "max_rel", "tolerance")
     }
+    timestep = None if entry["timestep"] is None else float(entry["timestep"])
     sizes = {str(name): int(size) for name, size in entry["sizes"].items()}
-    return ParityRow(sizes=sizes, dtype=str(entry["dtype"]), passed=bool(entry["passed"]), **numbers)
+    return ParityRow(sizes=sizes, timestep=timestep, dtype=str(entry["dtype"]), passed=bool(entry["passed"]), **numbers)

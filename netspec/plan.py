@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from netspec.errors import SpecPath, path_text
@@ -37,7 +38,8 @@ class Problem:
     """What a component cannot work with, without a location: the planner knows where the component was written.
 
     `field` is the choice at fault ("" for the component itself). `subject` names the thing that differs from level to
-    level ("640"), so that one cause which hits many levels is one error. `fits` are values that would do.
+    level ("640"), so that one cause which hits many levels is one error. `fits` are values that would do. `dim` names
+    the size of `dims` whose largest value is too much: the error then stands there, and `field` is its second place.
     """
 
     code: str
@@ -46,7 +48,7 @@ class Problem:
     label: str = ""
     subject: str = ""
     fits: frozenset[int] = frozenset()
-    fits_text: str = "values that fit"
+    dim: str = ""
     notes: tuple[str, ...] = ()
     help: tuple[str, ...] = ()
 
@@ -72,6 +74,12 @@ class Origin:
     path: SpecPath
     file: str = ""
     line: int = 0
+
+    @property
+    def source(self) -> str:
+        """`sd15.yaml:21`: the file by its bare name, so that nothing of a machine travels with a network."""
+        name = PurePath(self.file).name
+        return f"{name}:{self.line}" if name and self.line else name
 
     def __str__(self) -> str:
         return path_text(self.path)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from netspec import sizes
 from netspec.builder import Builder
 from netspec.embeds import Embed
-from netspec.errors import Diagnostic, raise_all
+from netspec.errors import Diagnostic, Label, raise_all
 from netspec.expectations import unmet
 from netspec.placing import diagnose
 from netspec.plan import Plan, Value
@@ -23,16 +23,17 @@ def lower(spec: Spec) -> Plan:
     Raises ShapeError, UnknownName or ExpectationError with everything that is wrong, each at its place in the spec.
     """
     inputs = {name: _type(spec, name, value) for name, value in spec.inputs.items()}
-    picture = _image(spec, inputs)
+    images = _images(spec, inputs)
+    raise_all([*_input_problems(spec, inputs, images), *_rank_problems(spec, inputs), *_output_problems(spec)])
+    (picture,) = images
     output_name, output = next(iter(spec.outputs.items()))
-    raise_all(_output_problems(spec))
     channels = output.shape[1]
     assert isinstance(channels, int)  # _output_problems refuses a word
     builder = Builder(spec, inputs)
     made = spec.family.lower(builder, Value(picture, inputs[picture]), channels)
     found = [*sizes.indivisible(spec, builder.nodes), *diagnose(spec, builder.problems)]
     found += [] if found else sizes.mismatch(spec, output_name, output, made, builder.nodes)
-    raise_all(found)
+    raise_all([*found, *_name_problems(spec, builder)])
     plan = Plan(spec, MappingProxyType(inputs), tuple(builder.nodes), MappingProxyType({output_name: made}))
     raise_all(unmet(plan))
     return plan
@@ -52,39 +53,42 @@ def _type(spec: Spec, name: str, value: Input) -> TensorType:
             return TensorType("image", batch, channels.opt, tuple(grid), dtype=value.dtype)
 
 
-def _image(spec: Spec, inputs: Mapping[str, TensorType]) -> str:
-    """The input that is neither conditioning nor context."""
-    contexts = set(referred(spec.family))
-    rest = [name for name in inputs if name not in spec.conditioning and name not in contexts]
-    images = [name for name in rest if inputs[name].layout == "image"]
-    found: list[Diagnostic] = []
-    for name in rest:
-        if name not in images or len(images) > 1:
-            found.append(_unused(spec, name, images))
+def _images(spec: Spec, inputs: Mapping[str, TensorType]) -> list[str]:
+    """The inputs that are images and neither conditioning nor context: one, in a spec that is right."""
+    return [name for name, kind in inputs.items() if kind.layout == "image" and name not in spec.conditioning]
+
+
+def _input_problems(spec: Spec, inputs: Mapping[str, TensorType], images: list[str]) -> Iterator[Diagnostic]:
+    """NS204 where there is no image or more than one, and for every input that nothing uses."""
     if not images:
-        place = spec.place(("inputs",))
-        found.append(
-            Diagnostic(
-                "NS204",
-                "no input is the image",
-                place.key,
-                "one must be [batch, channels, height, width]",
-                help=("add `x: [batch, 3, height, width]`",),
-                path="inputs",
-            )
+        yield Diagnostic(
+            "NS204",
+            "no input is the image",
+            spec.place(("inputs",)).key,
+            "one must be [batch, channels, height, width]",
+            help=("add `x: [batch, 3, height, width]`",),
+            path="inputs",
         )
-    found += list(_rank_problems(spec, inputs))
-    raise_all(found)
-    return images[0]
-
-
-def _unused(spec: Spec, name: str, images: list[str]) -> Diagnostic:
-    if len(images) > 1 and name in images:
-        message, help_text = f"{len(images)} inputs are images", f"`{spec.family.name}` takes one: {', '.join(images)}"
-    else:
-        message = f"input `{name}` is not used"
-        help_text = f"embed it (`conditioning: {{{name}: …}}`), or name it as the `context` of a transformer"
-    return Diagnostic("NS204", message, spec.place(("inputs", name)).key, help=(help_text,), path=f"inputs.{name}")
+    if len(images) > 1:
+        first, second = (spec.place(("inputs", name)) for name in images[:2])
+        yield Diagnostic(
+            "NS204",
+            f"{len(images)} inputs are images, `{spec.family.name}` takes one",
+            second.key,
+            "another image",
+            labels=(Label(first.key or first.value, "an image"),),
+            path=f"inputs.{images[1]}",
+        )
+    used = {*images, *spec.conditioning, *referred(spec.family)}
+    for name in inputs:
+        if name not in used:
+            yield Diagnostic(
+                "NS204",
+                f"input `{name}` is not used",
+                spec.place(("inputs", name)).key,
+                help=(f"embed it (`conditioning: {{{name}: …}}`), or name it as the `context` of a transformer",),
+                path=f"inputs.{name}",
+            )
 
 
 def _rank_problems(spec: Spec, inputs: Mapping[str, TensorType]) -> Iterator[Diagnostic]:
@@ -125,6 +129,22 @@ def _output_problems(spec: Spec) -> Iterator[Diagnostic]:
                 spec.place((*path, 1)).value,
                 help=("sizes that vary are batch, height and width",),
             )
+
+
+def _name_problems(spec: Spec, builder: Builder) -> Iterator[Diagnostic]:
+    """NS315 for inputs and outputs called like a node: one name means one thing, down to the ONNX file."""
+    nodes = {node.name for node in builder.nodes}
+    for key, names in (("inputs", spec.inputs), ("outputs", spec.outputs)):
+        for name in names:
+            if name in nodes or (key == "outputs" and name in spec.inputs):
+                what = "a part of the network" if name in nodes else "an input"
+                yield Diagnostic(
+                    "NS315",
+                    f"`{name}` is already the name of {what}",
+                    spec.place((key, name)).key,
+                    help=(f"call it `{name}_{key.removesuffix('s')}`",),
+                    path=f"{key}.{name}",
+                )
 
 
 def _places(spec: Spec) -> Mapping[tuple[str | int, ...], object]:

@@ -218,6 +218,7 @@ def _register(cls: type[Component]) -> None:
         raise _refused("NS903", f"{cls.kind} `{cls.name}` is registered twice", owner, cls)
     if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):  # dataclass writes one of its own
         raise _refused("NS904", f"{cls.kind} `{cls.name}` has no docstring: say what it is and cite its source", cls)
+    declared(cls)  # refuses malformed fields
     _COMPONENTS[cls.kind][cls.name] = cls
 
 

@@ -18,7 +18,7 @@ POINTS: tuple[Point, ...] = ("min", "opt", "max")
 
 
 def indivisible(spec: Spec, nodes: Sequence[Node]) -> Iterator[Diagnostic]:
-    """NS301 for every size of an image input that some node cannot divide, NS303 where nothing is left of it."""
+    """NS301 for every size of an image input that some node cannot divide, or of which nothing is left."""
     for name, value in spec.inputs.items():
         if len(value.shape) < 4:
             continue

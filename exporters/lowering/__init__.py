@@ -1,12 +1,12 @@
 """From a traced PyTorch network to ONNX, in the operators that a target is fast at.
 
-    request.py    what a caller hands in
-    tracer.py     fx trace that stops at leaves
-    table.py      leaf → lowering; the lowerings by theme: convolutions, linear, norms, activations, attention,
-                  shapes, arithmetic, leaves (netspec.ops)
-    builder.py    the graph under construction; dims.py symbolic sizes, dtypes.py types, weights.py initializers
-    emit.py       the walk; peephole.py rewrites
-    flavour.py    what each runtime prefers
+request.py    what a caller hands in
+tracer.py     fx trace that stops at leaves
+table.py      leaf → lowering; the lowerings by theme: convolutions, linear, norms, activations, attention,
+              shapes, arithmetic, leaves (netspec.ops)
+builder.py    the graph under construction; dims.py symbolic sizes, dtypes.py types, weights.py initializers
+emit.py       the walk; peephole.py rewrites
+flavour.py    what each runtime prefers
 """
 
 from exporters.lowering.emit import emit

@@ -23,7 +23,7 @@ def binary(op_type: str, on_numbers: Callable[..., Size | float]) -> Callable[..
         if not isinstance(x, ir.Value) and not isinstance(y, ir.Value):
             return on_numbers(x, y)
         if alpha != 1:
-            y = lower_multiply(b, y, alpha)  # type: ignore[assignment]  # of a tensor: a tensor
+            y = lower_multiply(b, y, alpha)
         dtype = _promoted(b, x, y, division=op_type == "Div")
         left, right = _operand(b, x, dtype), _operand(b, y, dtype)
         return b.op(op_type, left, right, dims=broadcast(b.dims(left), b.dims(right)))
@@ -48,7 +48,7 @@ def mean(b: Builder, x: ir.Value, dim: int | tuple[int, ...] | None = None, keep
 
 
 def _promoted(b: Builder, x: Operand, y: Operand, division: bool) -> torch.dtype:
-    """Tensors with axes decide the type; numbers and 0-d tensors only its kind (integer, float)."""
+    """Tensors decide the type; a number only its kind (integer, float)."""
     kinds = [b.dtype(v) if isinstance(v, ir.Value) else None for v in (x, y)]
     if kinds[0] is not None and kinds[1] is not None:
         dtype = torch.promote_types(kinds[0], kinds[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import onnx_ir as ir
 from torch import nn
@@ -40,9 +40,9 @@ def convolve(
 ) -> ir.Value:
     """Conv; pads are top, left, bottom, right."""
     n, _, *sizes = b.dims(x)
-    out, _, *kernel = b.dims(weight)
+    out, _, *kernel = (int(size) for size in b.dims(weight))  # type: ignore[arg-type]  # a weight's sizes are numbers
     new = [
-        (size + pads[i] + pads[i + 2] - dilation[i] * (int(kernel[i]) - 1) - 1) // stride[i] + 1  # type: ignore[arg-type]  # a kernel's size is a number
+        (size + pads[i] + pads[i + 2] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1
         for i, size in enumerate(sizes)
     ]
     return b.op(
@@ -51,7 +51,7 @@ def convolve(
         weight,
         *([bias] if bias is not None else []),
         dims=[n, out, *new],
-        kernel_shape=[int(k) for k in kernel],  # type: ignore[arg-type]  # as above
+        kernel_shape=kernel,
         strides=list(stride),
         pads=list(pads),
         dilations=list(dilation),
@@ -107,16 +107,12 @@ def max_pool2d(
     return_indices: bool = False,
 ) -> ir.Value:
     if ceil_mode or return_indices or tuple(_pair(dilation)) != (1, 1):
-        raise ExportError(
-            Diagnostic(code="NS506", message="max pooling with ceil_mode, return_indices or dilation")
-        )
+        raise ExportError(Diagnostic(code="NS506", message="max pooling with ceil_mode, return_indices or dilation"))
     return _pool(b, "MaxPool", x, kernel_size, stride, padding)
 
 
 def avg_pool_module(b: Builder, m: nn.AvgPool2d, x: ir.Value) -> ir.Value:
-    return avg_pool2d(
-        b, x, m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad, m.divisor_override
-    )
+    return avg_pool2d(b, x, m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad, m.divisor_override)
 
 
 def max_pool_module(b: Builder, m: nn.MaxPool2d, x: ir.Value) -> ir.Value:
@@ -147,7 +143,7 @@ def pixel_unshuffle_module(b: Builder, m: nn.PixelUnshuffle, x: ir.Value) -> ir.
 
 
 def _pool(
-    b: Builder, op_type: str, x: ir.Value, kernel: Pair, stride: Pair | None, padding: Pair, **attributes: int
+    b: Builder, op_type: str, x: ir.Value, kernel: Pair, stride: Pair | None, padding: Pair, **attributes: Any
 ) -> ir.Value:
     n, c, *sizes = b.dims(x)
     k, p = _pair(kernel), _pair(padding)

@@ -93,7 +93,7 @@ def symbol(name: str, multiple: int = 1) -> Dim:
 
 def product(sizes: Iterable[Size]) -> Size:
     """All sizes multiplied: the number of positions of a grid."""
-    return prod(sizes, start=1)  # type: ignore[arg-type]  # typeshed's prod knows only its own protocol
+    return prod(sizes, start=1)
 
 
 def exact_div(size: Size, divisor: Size) -> Size | None:

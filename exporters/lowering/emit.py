@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import onnx_ir as ir
-from torch import Tensor, fx, nn
+from torch import fx
 
 from exporters.lowering import table
 from exporters.lowering.builder import Builder
@@ -47,9 +47,7 @@ def emit(request: ExportRequest, flavour: Flavour) -> ir.Model:
         opset_imports=_opsets(nodes, flavour),
         name=request.name,
     )
-    return ir.Model(
-        onnx_graph, ir_version=IR_VERSION, producer_name="netspec", metadata_props=dict(request.metadata)
-    )
+    return ir.Model(onnx_graph, ir_version=IR_VERSION, producer_name="netspec", metadata_props=dict(request.metadata))
 
 
 class _Walk:
@@ -114,7 +112,9 @@ class _Walk:
         try:
             return lowering(self._builder, *args, **kwargs)
         except TypeError as error:  # arguments that the lowering does not know
-            raise ExportError(Diagnostic(code="NS501", message=f"no lowering for this use of {leaf}: {error}")) from error
+            raise ExportError(
+                Diagnostic(code="NS501", message=f"no lowering for this use of {leaf}: {error}")
+            ) from error
 
     def _lowering(self, node: fx.Node) -> tuple[table.Lowering | None, str]:
         target = node.target
@@ -217,10 +217,12 @@ def _flat(returned: Any) -> list[Any]:
 
 def _initializers(nodes: Iterable[ir.Node]) -> list[ir.Value]:
     """Weights and constants that some node reads, in the order of first use."""
-    used = {value: None for node in nodes for value in node.inputs if value is not None and value.const_value is not None}
+    used = {
+        value: None for node in nodes for value in node.inputs if value is not None and value.const_value is not None
+    }
     return list(used)
 
 
 def _opsets(nodes: Iterable[ir.Node], flavour: Flavour) -> dict[str, int]:
     domains = {node.domain for node in nodes if node.domain}
-    return {"": flavour.opset} | {domain: 1 for domain in sorted(domains)}
+    return {"": flavour.opset} | dict.fromkeys(sorted(domains), 1)

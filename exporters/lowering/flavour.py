@@ -40,15 +40,17 @@ class Flavour:
         return replace(self, opset=22) if torch.bfloat16 in dtypes and self.opset < 22 else self
 
 
-ORT_CPU = Flavour(
+ORT_CPU = Flavour(  # Attention-23 needs ONNX Runtime 1.23
     name="ort-cpu",
-    opset=22,
-    group_norm="affine",
-    attention="primitive",
+    opset=23,
+    group_norm="instance",
+    attention="operator",
     gelu="operator",
     silu="decomposed",
     linear="matmul",
 )
+
+ORT_CPU_CONTRIB = replace(ORT_CPU, name="ort-cpu-contrib", opset=22, attention="contrib")
 
 PORTABLE = Flavour(
     name="portable",
@@ -60,4 +62,4 @@ PORTABLE = Flavour(
     linear="matmul",
 )
 
-FLAVOURS = {flavour.name: flavour for flavour in (ORT_CPU, PORTABLE)}
+FLAVOURS = {flavour.name: flavour for flavour in (ORT_CPU, ORT_CPU_CONTRIB, PORTABLE)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -73,7 +73,9 @@ def _is_plain_norm(node: ir.Node) -> bool:
     if node.op_type != "LayerNormalization" or len(node.inputs) != 2 or node.attributes["axis"].as_int() != -1:
         return False
     scale = node.inputs[1]
-    return scale is not None and isinstance(scale.const_value, ir.Tensor) and bool((scale.const_value.numpy() == 1).all())
+    return (
+        scale is not None and isinstance(scale.const_value, ir.Tensor) and bool((scale.const_value.numpy() == 1).all())
+    )
 
 
 def modulate_channels(b: Builder, x: ir.Value, shift: ir.Value, scale: ir.Value) -> ir.Value:
@@ -98,14 +100,16 @@ def upsample_bilinear(b: Builder, x: ir.Value, factor: int, align_corners: bool)
 
 def upsample_module(b: Builder, m: nn.Upsample, x: ir.Value) -> ir.Value:
     """nn.Upsample by a whole factor."""
-    if m.mode == "bilinear" and m.scale_factor == int(m.scale_factor or 0):
-        return upsample_bilinear(b, x, int(m.scale_factor), bool(m.align_corners))
-    if m.mode == "nearest" and m.scale_factor == int(m.scale_factor or 0):
-        return upsample_nearest(b, x, int(m.scale_factor))
-    raise ExportError(Diagnostic(code="NS506", message=f"Upsample with {m.extra_repr()}"))
+    factor = m.scale_factor
+    if isinstance(factor, (int, float)) and factor == int(factor):
+        if m.mode == "nearest":
+            return upsample_nearest(b, x, int(factor))
+        if m.mode == "bilinear":
+            return upsample_bilinear(b, x, int(factor), bool(m.align_corners))
+    raise ExportError(Diagnostic(code="NS506", message=f"Upsample({m.extra_repr()})"))
 
 
-def _resize(b: Builder, x: ir.Value, factor: int, **attributes: str) -> ir.Value:
+def _resize(b: Builder, x: ir.Value, factor: int, **attributes: Any) -> ir.Value:
     n, c, *sizes = b.dims(x)
     dtype = b.dtype(x)
     h = b.cast(x, torch.float32) if dtype == torch.bfloat16 else x  # bfloat16 Resize is missing or wrong in runtimes
@@ -117,7 +121,8 @@ def _resize(b: Builder, x: ir.Value, factor: int, **attributes: str) -> ir.Value
 def blur(b: Builder, x: ir.Value, kernel: ir.Value, stride: int) -> ir.Value:
     """The kernel is repeated for each channel inside the graph: it is a few numbers, known when the graph is loaded."""
     channels, (k, _) = b.dims(x)[1], b.dims(kernel)
-    assert isinstance(channels, int) and isinstance(k, int)  # a network's widths are numbers
+    assert isinstance(channels, int)  # a network's widths are numbers
+    assert isinstance(k, int)
     weight = b.unsqueeze(b.cast(kernel, b.dtype(x)), 0, 1)  # (1, 1, k, k)
     weight = b.op("Expand", weight, b.ints(channels, 1, k, k), dims=[channels, 1, k, k])
     half = k // 2

@@ -68,7 +68,9 @@ def _by_moments(b: Builder, x: ir.Value, groups: int, scale: ir.Value, shift: ir
     deviation = _deviation(b, variance, eps)
     by_group: list[Size] = [groups, per_group]
     factor = b.op("Div", b.reshape(scale, by_group), deviation, dims=[n, *by_group])
-    offset = b.op("Sub", b.reshape(shift, by_group), b.op("Mul", mean, factor, dims=[n, *by_group]), dims=[n, *by_group])
+    offset = b.op(
+        "Sub", b.reshape(shift, by_group), b.op("Mul", mean, factor, dims=[n, *by_group]), dims=[n, *by_group]
+    )
     per_channel = [n, c, *(1 for _ in sizes)]
     y = b.op("Mul", x, b.reshape(factor, per_channel), dims=b.dims(x))
     return b.op("Add", y, b.reshape(offset, per_channel), dims=b.dims(x))

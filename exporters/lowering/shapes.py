@@ -53,7 +53,9 @@ def getitem(b: Builder, x: Any, index: Index) -> Any:
         at = wanted.index(Ellipsis)
         taken = sum(item is not None for item in wanted) - 1
         wanted[at : at + 1] = [slice(None)] * (rank - taken)
-    axis, squeezed, added = 0, [], []
+    squeezed: list[int] = []
+    added: list[int] = []
+    axis = 0
     for item in wanted:
         match item:
             case None:

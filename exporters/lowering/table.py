@@ -16,10 +16,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from exporters.lowering import activations, arithmetic, attention, convolutions, leaves, linear, norms, shapes
-from netspec import ops
 from netspec.errors import Diagnostic, RegistrationError
+from netspec.ops import LEAVES
 
 Lowering: TypeAlias = Callable[..., Any]
+OPS = {leaf.__name__: leaf for leaf in LEAVES}
 Leaf: TypeAlias = "type[nn.Module] | Callable[..., Any] | str"
 
 sigmoid, tanh, relu = (activations.elementwise(op_type) for op_type in ("Sigmoid", "Tanh", "Relu"))
@@ -62,21 +63,21 @@ MODULES: dict[type[nn.Module], Lowering] = {
 
 FUNCTIONS: dict[Callable[..., Any], Lowering] = {
     # netspec.ops
-    ops.attention: attention.attention,
-    ops.blur: leaves.blur,
-    ops.cast_like: leaves.cast_like,
-    ops.crop_like: leaves.crop_like,
-    ops.crop_positions: leaves.crop_positions,
-    ops.fourier_embedding: leaves.fourier_embedding,
-    ops.from_tokens: leaves.from_tokens,
-    ops.keep_tokens: leaves.keep_tokens,
-    ops.modulate: leaves.modulate,
-    ops.modulate_channels: leaves.modulate_channels,
-    ops.timestep_embedding: leaves.timestep_embedding,
-    ops.to_tokens: leaves.to_tokens,
-    ops.unpatchify: leaves.unpatchify,
-    ops.upsample_bilinear: leaves.upsample_bilinear,
-    ops.upsample_nearest: leaves.upsample_nearest,
+    OPS["attention"]: attention.attention,
+    OPS["blur"]: leaves.blur,
+    OPS["cast_like"]: leaves.cast_like,
+    OPS["crop_like"]: leaves.crop_like,
+    OPS["crop_positions"]: leaves.crop_positions,
+    OPS["fourier_embedding"]: leaves.fourier_embedding,
+    OPS["from_tokens"]: leaves.from_tokens,
+    OPS["keep_tokens"]: leaves.keep_tokens,
+    OPS["modulate"]: leaves.modulate,
+    OPS["modulate_channels"]: leaves.modulate_channels,
+    OPS["timestep_embedding"]: leaves.timestep_embedding,
+    OPS["to_tokens"]: leaves.to_tokens,
+    OPS["unpatchify"]: leaves.unpatchify,
+    OPS["upsample_bilinear"]: leaves.upsample_bilinear,
+    OPS["upsample_nearest"]: leaves.upsample_nearest,
     # torch.nn.functional
     F.silu: activations.silu,
     F.gelu: activations.gelu,

@@ -1,10 +1,11 @@
-"""Symbolic tracing that stops at leaves: torch.nn modules, a few functions, and `netspec.ops` wherever they are used."""
+"""Symbolic tracing that stops at leaves: torch.nn modules, a few functions, and `netspec.ops` wherever used."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 import netspec.ops
@@ -12,13 +13,27 @@ from exporters.lowering import table
 from netspec.errors import Diagnostic, ExportError
 
 
+class Chunks(fx.Proxy):
+    """What `x.chunk(6, -1)` returns: as many parts as were asked for. fx alone knows `a, b = …` but not `list(…)`."""
+
+    def __init__(self, node: fx.Node, tracer: fx.Tracer, count: int) -> None:
+        super().__init__(node, tracer)
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([self[index] for index in range(self._count)])  # type: ignore[index]  # fx adds it at run time
+
+
 class LeafTracer(fx.Tracer):
     """Traces through nested modules, generated or written, and remembers which node each module returned."""
 
     def __init__(self) -> None:
-        # Builtins such as getattr are in the table too, but only Python functions can be caught by name.
-        functions = tuple(leaf for leaf in table.FUNCTIONS if getattr(leaf, "__module__", "").split(".")[0] != "torch"
-                          and hasattr(leaf, "__code__"))
+        # PyTorch's own functions reach fx by themselves; builtins such as getattr cannot be caught by name.
+        own = (leaf for leaf in table.FUNCTIONS if hasattr(leaf, "__code__"))
+        functions = tuple(leaf for leaf in own if not leaf.__module__.startswith("torch."))
         # The module too: a forward may say `ops.attention(...)`, a name that is not among its own globals.
         super().__init__(autowrap_modules=(netspec.ops,), autowrap_functions=functions)
         self.returned: dict[str, fx.Node] = {}
@@ -28,6 +43,11 @@ class LeafTracer(fx.Tracer):
             return True
         return super().is_leaf_module(m, module_qualified_name) and type(m) not in _CONTAINERS
 
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        if node.target in ("chunk", torch.chunk) and isinstance(count := _argument(node, 1, "chunks"), int):
+            return Chunks(node, self, count)
+        return super().proxy(node)
+
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
@@ -35,6 +55,10 @@ class LeafTracer(fx.Tracer):
         if isinstance(result, fx.Proxy):
             self.returned[self.path_of_module(m)] = result.node
         return result
+
+
+def _argument(node: fx.Node, index: int, name: str) -> Any:
+    return node.args[index] if len(node.args) > index else node.kwargs.get(name)
 
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)

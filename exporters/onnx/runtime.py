@@ -55,4 +55,4 @@ def _exposing(path: Path, extra_outputs: Sequence[str]) -> Iterator[Path]:
             file.write(model.SerializeToString())
         yield Path(name)
     finally:
-        os.unlink(name)
+        Path(name).unlink()

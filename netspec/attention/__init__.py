@@ -31,6 +31,7 @@ class Heads(Record):
             yield Problem(
                 "NS309",
                 "attention needs num_heads or head_dim",
+                field="num_heads",
                 label="how many heads?",
                 help=("add `num_heads: 8`, or `head_dim: 64` for a number that grows with the channels",),
             )

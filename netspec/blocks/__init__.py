@@ -47,8 +47,8 @@ def no_conditioning(modulation: str) -> Problem:
     """A modulated block in a network that has no conditioning vector."""
     return Problem(
         "NS306",
-        f"modulation is `{modulation}`, but the spec has no conditioning vector",
+        f"modulation is `{modulation}`, but the spec has no conditioning",
         field="modulation",
-        label="nothing to modulate with",
+        label="nothing to condition on",
         help=("add `conditioning:` with a timestep or a label, or write `modulation: none`",),
     )

@@ -19,6 +19,11 @@ class Embed(Component, kind="embed", tag="embed", usual="sinusoidal"):
     trial_channels = 32
 
     @property
+    def probes(self) -> tuple[float, ...]:
+        """Values of the input at which an exported network is tried: its ends and something between."""
+        return (0.0,)
+
+    @property
     def natural_width(self) -> int | None:
         """The width that a family should give the vector when nothing else decides."""
         return None

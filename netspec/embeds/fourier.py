@@ -45,6 +45,10 @@ class Fourier(Embed, name="fourier"):
                 help=(f"write {self.dim - 1} or {self.dim + 1}",),
             )
 
+    @property
+    def probes(self) -> tuple[float, ...]:
+        return (-4.0, 0.0, 4.0)  # log sigma
+
     def cost(self, x: TensorType, out: TensorType) -> Cost:
         count = x.batch.opt
         total = costs.linear(self.dim, out.channels, count=count)

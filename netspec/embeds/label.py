@@ -33,6 +33,10 @@ class Label(Embed, name="label"):
     init_std: Annotated[float, Param("standard deviation of the initial rows", gt=0)] = 1.0
 
     @property
+    def probes(self) -> tuple[float, ...]:
+        return (0, self.classes // 2, self.rows - 1)
+
+    @property
     def rows(self) -> int:
         return self.classes + (self.dropout > 0)
 

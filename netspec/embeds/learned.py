@@ -30,6 +30,10 @@ class Learned(Embed, name="learned"):
     steps: Annotated[int, Param("number of timesteps, the rows of the table", ge=1)]
     init_std: Annotated[float, Param("standard deviation of the initial rows", gt=0)] = 1.0
 
+    @property
+    def probes(self) -> tuple[float, ...]:
+        return (0, self.steps // 2, self.steps - 1)
+
     def cost(self, x: TensorType, out: TensorType) -> Cost:
         return costs.embedding(self.steps, out.channels)
 

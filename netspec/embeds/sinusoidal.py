@@ -41,6 +41,10 @@ class Sinusoidal(Embed, name="sinusoidal"):
     def natural_width(self) -> int | None:
         return 4 * self.dim
 
+    @property
+    def probes(self) -> tuple[float, ...]:
+        return tuple(step / self.scale for step in (0.0, 1.0, 500.0, 999.0))
+
     def cost(self, x: TensorType, out: TensorType) -> Cost:
         count = x.batch.opt
         return costs.linear(self.dim, out.channels, count=count) + costs.linear(out.channels, out.channels, count=count)

@@ -86,10 +86,12 @@ class DiT(Family, name="dit"):
         if self.modulation.modulated:
             vector = b.vector(self.hidden_size)
             if vector is None:
-                b.lacks_vector(self.modulation.name, ("dit", "modulation"))
+                b.lacks_conditioning("modulation", self.modulation.name, ("dit", "modulation"))
         if self.context is not None and self.context.input == CONDITIONING:
-            parts = b.embeds(self.hidden_size)
-            context = b.add("context", Sequence(), *parts, at=("dit", "context"), stage="embed") if parts else None
+            if parts := b.embeds(self.hidden_size):
+                context = b.add("context", Sequence(), *parts, at=("dit", "context"), stage="embed")
+            else:
+                b.lacks_conditioning("context", CONDITIONING, ("dit", "context", "input"))
         elif self.context is not None:
             context = b.context(self.context.input, ("dit", "context", "input"))
         return vector, context

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from netspec.attention import Attention, Transformer
 from netspec.blocks import Block
+from netspec.builder import Builder
 from netspec.errors import SpecPath
 from netspec.families import Family
-from netspec.plan import Value
-from netspec.builder import Builder
+from netspec.plan import Problem, Value
 from netspec.registry import Param, Record, choice, settings
 from netspec.resample import Downsample, Upsample
 from netspec.wiring.head import HeadConv
@@ -99,6 +99,7 @@ class _Wiring:
 
     def lower(self, x: Value, channels: int) -> Value:
         unet, b = self.unet, self.b
+        self._check_widths()
         if unet.stem is not None:
             x = b.add("stem", unet.stem, x, channels=self._width(0), at=("unet", "stem"), stage="stem")
         self._save(x, "block")  # without a stem the image itself is the first skip
@@ -201,6 +202,21 @@ class _Wiring:
 
     def _width(self, index: int) -> int:
         level = self.unet.levels[index]
-        if level.channels is not None:
-            return level.channels
-        return int((level.multiplier or 1) * (self.unet.base_channels or 1))
+        return level.channels or max(1, int((level.multiplier or 1) * (self.unet.base_channels or 1)))
+
+    def _check_widths(self) -> None:
+        """NS311 for every level whose width is not said, said twice, or no whole number."""
+        base = self.unet.base_channels
+        for index, level in enumerate(self.unet.levels):
+            width = level.multiplier * base if level.multiplier and base else None
+            if level.channels and level.multiplier:
+                problem = Problem("NS311", f"level {index} has channels and a multiplier", label="write one of them")
+            elif level.channels is None and width is None:
+                help = ("write `channels: 64`, or `multiplier: 2` of `unet.base_channels`",)
+                problem = Problem("NS311", f"level {index} has no width", label="how many channels?", help=help)
+            elif width is not None and width != int(width):
+                message = f"{level.multiplier:g} x {base} is no whole number of channels"
+                problem = Problem("NS311", message, field="multiplier", label=f"= {width:g}")
+            else:
+                continue
+            self.b.problem(problem, ("unet", "levels", index))

@@ -21,6 +21,9 @@ class NoModulation(ModulationRule, name="none"):
     norm_affine = True
     modulated = False
 
+    def infer(self, c: TensorType, *, channels: int) -> TensorType:
+        return c
+
     def build(self, c: TensorType, out: TensorType) -> nn.Module:
         from torch import nn
 

@@ -58,11 +58,12 @@ class Table(Position):
 
 
 def _too_small(size: Size, grid: int) -> Problem:
-    """An image with more patches than the table has places. The planner puts it where the image's size is written."""
-    return Problem(
-        "NS305",
-        f"{size} up to {size.at('max')} needs more than {grid} positions",
-        field="grid",
-        label="grid",
-        subject=size.symbols[0] if size.symbols else "",
-    )
+    """An image with more patches per side than the table has places."""
+    needed = size.at("max")
+    if size.fixed:
+        message = f"an image of {needed} patches per side needs {needed} positions"
+        return Problem("NS305", message, field="grid", label=f"position grid is {grid}")
+    (word,) = size.symbols
+    largest = (size.values[2] - size.offset) / size.factor  # the image's own size: a patch is several pixels
+    message = f"{word} up to {largest} needs {needed} positions"
+    return Problem("NS305", message, field="grid", label=f"position grid is {grid}", dim=word)

@@ -83,7 +83,10 @@ class DiTBlock(Wiring, Heads, name="dit_block"):
 
     def forward(self, m: Parts, x: Tensor, *rest: Tensor) -> Tensor:
         c, context = self._split(rest)
-        chunks = list(m.modulation(c).chunk(self._chunks, dim=-1)) if c is not None else []  # (N, C) each
+        chunks: list[Tensor] = []
+        if c is not None:
+            vectors = m.modulation(c).chunk(self._chunks, dim=-1)  # (N, C) each
+            chunks = [vectors[i] for i in range(self._chunks)]  # counted: fx cannot iterate
         x = self._branch(m.norm1, lambda h: self._attend(m.attn, h, h), x, chunks)
         if context is not None:
             x = self._branch(m.norm_cross, lambda h: self._attend(m.cross_attn, h, context), x, [])

@@ -32,6 +32,7 @@ class Join(Wiring):
             yield Problem(
                 "NS310",
                 f"the skip is {_grid(skip)}, the decoder is {_grid(x)}",
+                field="crop",
                 label="sizes must be equal to join",
                 help=("valid convolutions lose margins: write `crop: center`, or use `padding: same`",),
             )

@@ -59,7 +59,10 @@ class AppendTokens(Plumbing, name="append_tokens"):
 
 
 class DropTokens(Plumbing, name="drop_tokens"):
-    """The image's tokens alone: what `append_tokens` added goes. forward(x, image tokens before appending)."""
+    """The image's tokens alone: what `append_tokens` added goes. Peebles & Xie 2023, arXiv:2212.09748, Sec. 3.2.
+
+    forward(x, image tokens before appending).
+    """
 
     trial = (tensors.tokens(tensors.fixed(2), tensors.fixed(14), 32), _TOKENS)
 

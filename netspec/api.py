@@ -1,0 +1,114 @@
+"""The public functions, each one step of the pipeline or a few of them in a row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from netspec import document, layers, planner, registry, validation
+from netspec import spec as specs
+from netspec.analysis import Summary, summarise
+from netspec.errors import Diagnostic, SpecError
+from netspec.plan import Plan
+from netspec.spec import Spec
+
+if TYPE_CHECKING:
+    import torch
+
+    from netspec.graph import Model
+
+PathLike = str | os.PathLike[str]
+
+
+def load(path: PathLike, *, variant: str | None = None, set: Mapping[str, Any] | Sequence[str] = ()) -> Spec:
+    """The spec in a file, with a variant and settings laid over it.
+
+    `set` maps paths to values (`{"unet.levels[1].channels": 96}`), or holds `path=value` texts as `--set` takes them.
+    Raises SpecError with everything that is wrong with the file.
+    """
+    return _resolve(document.load(path), variant, set)
+
+
+def loads(
+    text: str, *, name: str = "<string>", variant: str | None = None, set: Mapping[str, Any] | Sequence[str] = ()
+) -> Spec:
+    """The spec in a text; `name` stands for the file in messages. Otherwise as `load`."""
+    return _resolve(document.loads(text, name), variant, set)
+
+
+def _resolve(parsed: document.Document, variant: str | None, settings: Mapping[str, Any] | Sequence[str]) -> Spec:
+    registry.load_all()
+    texts = (
+        [layers.as_setting(path, value) for path, value in settings.items()]
+        if isinstance(settings, Mapping)
+        else list(settings)
+    )
+    composed = layers.compose(parsed, variant=variant, settings=texts)
+    validation.validate(composed)
+    return specs.resolve(composed)
+
+
+def lower(spec: Spec) -> Plan:
+    """The checked plan of a spec: nodes, types, costs. No torch. Raises SpecError."""
+    return planner.lower(spec)
+
+
+def check(path: PathLike, *, variant: str | None = None, set: Mapping[str, Any] | Sequence[str] = ()) -> list[Diagnostic]:
+    """Everything that is wrong with a spec file; empty where it is sound.
+
+    Without `variant` every variant of the file is checked too.
+    """
+    try:
+        spec = load(path, variant=variant, set=set)
+        lower(spec)
+    except SpecError as error:
+        return list(error.diagnostics)
+    found: list[Diagnostic] = []
+    for name in spec.variants if variant is None else ():
+        try:
+            lower(load(path, variant=name, set=set))
+        except SpecError as error:
+            found += [finding for finding in error.diagnostics if finding not in found]
+    return found
+
+
+def summary(spec: Spec) -> Summary:
+    """What the network costs, per stage and in total, without building it."""
+    return summarise(lower(spec))
+
+
+def build(
+    spec: Spec | Plan,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    seed: int = 0,
+    checkpoint: bool | Collection[str] = False,
+) -> Model:
+    """The network as a `torch.fx.GraphModule`: one line per node, ordinary modules inside.
+
+    Args:
+        device: where parameters live; `meta` allocates nothing.
+        dtype: of parameters and buffers, float32 by default.
+        seed: of the initial weights.
+        checkpoint: gradient checkpointing of all nodes, or of those named.
+
+    Raises SpecError.
+    """
+    import torch
+
+    from netspec import graph
+
+    plan = spec if isinstance(spec, Plan) else lower(spec)
+    return graph.build(plan, device=device, dtype=dtype or torch.float32, seed=seed, checkpoint=checkpoint)
+
+
+def load_weights(model: Model, source: Any, *, layout: str = "netspec") -> None:
+    """Fill a model with weights from a file or a state dict whose keys follow `layout`.
+
+    Raises WeightsError with one finding per block that does not fit; the model is then unchanged.
+    """
+    from netspec.weights import load as loading
+
+    loading.load_weights(model, source, layout=layout)

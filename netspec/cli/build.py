@@ -1,0 +1,77 @@
+"""netspec build: a spec → a verified bundle."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netspec.cli.options import Settings, SpecFile, Variant
+
+if TYPE_CHECKING:
+    from netspec.compiler import Result
+
+
+def command(
+    spec: SpecFile,
+    output: Annotated[str | None, typer.Option("--output", "-o", metavar="DIR", help="Default: build/NAME.")] = None,
+    settings: Settings = None,
+    variant: Variant = None,
+    weights: Annotated[str, typer.Option(metavar="random|none|FILE", help="Where the weights come from.")] = "random",
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of random weights.")] = 0,
+    target: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only these of the spec's targets.")] = None,
+    parity: Annotated[bool, typer.Option(help="Run the exported graph against PyTorch.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Build even if nothing changed.")] = False,
+) -> None:
+    """Compile a spec into a folder with weights, graphs, manifest and proof."""
+    from netspec import api
+    from netspec.cli.progress import steps
+
+    loaded = api.load(spec, variant=variant, set=settings or ())
+    api.lower(loaded)  # every mistake of the spec is told before torch is imported
+    folder = output or f"build/{loaded.name}{f'-{variant}' if variant else ''}"
+    with steps() as report:
+        report("import", "torch")
+        from netspec import compiler
+
+        options = compiler.Options(weights, seed, tuple(target or ()), force, parity)
+        result = compiler.compile(loaded, folder, options, report)
+    _report(result)
+
+
+def _report(result: Result) -> None:
+    """The closing table: what was built, how large, how right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(file=sys.stdout, highlight=False)
+    manifest = result.manifest
+    if result.fresh:
+        console.print(f"{result.folder}: fresh, nothing to do ([bold]--force[/bold] builds again)")
+        return
+    table = Table(title=f"{manifest.name}  {manifest.params:,} parameters", title_justify="left", box=None)
+    for heading in ("file", "size", "sha256"):
+        table.add_column(heading, justify="right" if heading == "size" else "left")
+    for path, entry in manifest.files.items():
+        table.add_row(path, f"{entry.bytes:,}", entry.sha256[:12])
+    console.print(table)
+    if manifest.parity:
+        console.print(_parity(result))
+    for reason in result.skipped:
+        console.print(f"parity not run at {reason}" if not reason.startswith("all: ") else f"no parity: {reason[5:]}")
+    console.print(f"wrote {result.folder}", soft_wrap=True)
+
+
+def _parity(result: Result) -> object:
+    from rich.table import Table
+
+    table = Table(title="parity, PyTorch against the exported graph", title_justify="left", box=None)
+    for heading in ("sizes", "timestep", "max |Δ|", "relative", "tolerance", ""):
+        table.add_column(heading, justify="left" if heading in ("sizes", "") else "right")
+    for row in result.manifest.parity:
+        sizes = ", ".join(f"{name} {size}" for name, size in row.sizes.items()) or "fixed"
+        step = "" if row.timestep is None else f"{row.timestep:g}"
+        passed = "[green]ok[/green]" if row.passed else "[red]failed[/red]"
+        table.add_row(sizes, step, f"{row.max_abs:.1e}", f"{row.max_rel:.1e}", f"{row.tolerance:.0e}", passed)
+    return table

@@ -1,0 +1,70 @@
+"""Where each value of a resolved spec comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from netspec import conventions, registry
+from netspec.errors import SpecPath, path_text
+from netspec.spec import Spec, data
+
+
+def origins(spec: Spec) -> Iterator[tuple[str, str, str]]:
+    """(path, value, source) for every leaf of the resolved spec: `default`, `convention ddpm`, `sd15.yaml:21` or
+    `--set`."""
+    for path, value, component in _leaves(data(spec), (), ""):
+        yield path_text(path), _text(value), _source(spec, path, value, component)
+
+
+def _source(spec: Spec, path: SpecPath, value: Any, component: str) -> str:
+    places = spec.document.places if spec.document else {}
+    place = places.get(path) or places.get(_written(path))
+    if place is not None:
+        where = f"{place.value.source.name}:{place.value.line}"
+        return f"{place.origin}   ({where})" if place.origin and place.value.source.name != place.origin else where
+    lineage = conventions.settings(spec.convention).get(component, {})
+    return f"convention {spec.convention}" if lineage.get(path[-1], _NOTHING) == value else "default"
+
+
+_NOTHING = object()
+
+
+def _written(path: SpecPath) -> SpecPath:
+    """Where a person writes what the resolved spec spells longer: one output, a component by its bare name."""
+    if path[:2] == ("outputs", "output"):
+        return ("output", *path[2:])
+    return path[:-1] if path[-1] in ("type", "embed") else path
+
+
+def _leaves(value: Any, path: SpecPath, component: str) -> Iterator[tuple[SpecPath, Any, str]]:
+    """Leaves with their path and, inside a component, its `kind.name`. Lists of plain values are one leaf."""
+    if isinstance(value, dict):
+        name = _component(value) or component
+        for key, item in value.items():
+            yield from _leaves(item, (*path, key), name)
+    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*path, index), component)
+    else:
+        yield path, value, component
+
+
+def _component(value: dict[str, Any]) -> str:
+    """`norm.group` for the data of a group norm: the kind that has a component of that name with just these keys."""
+    for kind, base in registry.kinds().items():
+        name = value.get(base.tag) if base.tag else None
+        cls = registry.named(kind).get(name) if isinstance(name, str) else None
+        if cls is not None and value.keys() - {base.tag} == registry.declared(cls).keys():
+            return f"{kind}.{name}"
+    return ""
+
+
+def _text(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case list():
+            return "[" + ", ".join(_text(item) for item in value) + "]"
+        case _:
+            return str(value)

@@ -1,0 +1,184 @@
+"""verify(): the same inputs through PyTorch and through an exported graph, at several sizes and timesteps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from netspec.errors import Diagnostic, ParityError
+from netspec.graph import Model
+from netspec.manifest import ParityRow
+from netspec.plan import Plan
+from netspec.points import Env, Point, points
+from netspec.target import Runner
+
+# Largest difference allowed, relative to the largest output. float32: a few hundred layers of sums in another order
+# (measured: below 1e-5 for every shipped spec); float16: the same with 10 mantissa bits.
+TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
+BUDGET_MACS = 1.5e12  # of one run of all points: about a minute on two cores
+_NUMPY = {"float32": np.float32, "float16": np.float16, "float64": np.float64, "int64": np.int64, "int32": np.int32}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was compared, and what the budget left out."""
+
+    rows: tuple[ParityRow, ...]
+    skipped: tuple[str, ...]
+
+
+def verify(
+    plan: Plan,
+    model: Model,
+    runner: Runner,
+    *,
+    precision: str = "fp32",
+    budget_macs: float = BUDGET_MACS,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Outcome:
+    """Compare `model` with an exported graph of it.
+
+    At `opt` every timestep of interest is tried, elsewhere one each. Points beyond the budget of multiply-accumulates
+    are left out and named; the cheapest point always runs. Raises ParityError with the first node that diverges.
+    """
+    rows: list[ParityRow] = []
+    todo, skipped = _affordable(points(plan), budget_macs)
+    for point in todo:
+        for step in _steps(plan, point):
+            progress(f"{point.name} {_text(point.sizes)}")
+            row = _compare(plan, model, runner, point, step, precision)
+            rows.append(row)
+    return Outcome(tuple(rows), tuple(f"{point.name} ({_text(point.sizes)})" for point in skipped))
+
+
+def _affordable(found: Sequence[Point], budget: float) -> tuple[list[Point], list[Point]]:
+    """Points in order of cost as long as the budget lasts; and the rest."""
+    todo: list[Point] = []
+    skipped: list[Point] = []
+    for point in sorted(found, key=lambda point: point.macs):
+        if todo and point.macs > budget:
+            skipped.append(point)
+        else:
+            todo.append(point)
+            budget -= point.macs
+    return todo, skipped
+
+
+def _steps(plan: Plan, point: Point) -> Sequence[int]:
+    """Indices into every embedding's values of interest: all of them at `opt`, one elsewhere."""
+    count = max((len(rule.probes) for rule in plan.spec.conditioning.values()), default=1)
+    return range(count) if point.name == "opt" else [{"min": 0, "max": 1, "odd": 2}[point.name] % count]
+
+
+def _compare(plan: Plan, model: Model, runner: Runner, point: Point, step: int, precision: str) -> ParityRow:
+    inputs = inputs_at(plan, point.sizes, step)
+    name = next(iter(plan.outputs))
+    wanted = _torch(model, inputs).double().numpy()
+    got = np.asarray(runner(inputs)[name], dtype=np.float64)
+    row = row_of(wanted, got, point.sizes, _timestep(plan, step), precision)
+    if not row.passed:
+        raise ParityError(_diverged(plan, model, runner, inputs, row))
+    return row
+
+
+def row_of(wanted: np.ndarray, got: np.ndarray, sizes: Env, timestep: float | None, precision: str) -> ParityRow:
+    """How far two outputs are apart. A shape that differs or a number that is not finite never passes."""
+    tolerance = TOLERANCE[precision]
+    if wanted.shape != got.shape or not np.isfinite(got).all() or not np.isfinite(wanted).all():
+        return ParityRow(dict(sizes), timestep, precision, float("inf"), float("inf"), tolerance, False)
+    max_abs = float(np.abs(wanted - got).max(initial=0.0))
+    scale = float(np.abs(wanted).max(initial=0.0))
+    max_rel = max_abs / scale if scale else max_abs
+    return ParityRow(dict(sizes), timestep, precision, max_abs, max_rel, tolerance, max_rel <= tolerance)
+
+
+def inputs_at(plan: Plan, sizes: Env, step: int = 0) -> dict[str, np.ndarray]:
+    """Inputs of one run: noise for images, tokens and vectors, the `step`-th value of interest for embedded indices."""
+    generator = np.random.default_rng(step)
+    made: dict[str, np.ndarray] = {}
+    for name, type_ in plan.inputs.items():
+        shape = tuple(int(size.evaluate(dict(sizes))) for size in type_.shape)
+        dtype = _NUMPY[type_.dtype or "float32"]
+        rule = plan.spec.conditioning.get(name)
+        if rule is not None and type_.layout == "index":
+            made[name] = np.full(shape, rule.probes[step % len(rule.probes)], dtype=dtype)
+        else:
+            made[name] = generator.standard_normal(shape).astype(dtype)
+    return made
+
+
+def _torch(model: Model, inputs: Mapping[str, np.ndarray]) -> Tensor:
+    with torch.no_grad():
+        output: Tensor = model(*_tensors(model, inputs))
+    return output.float()
+
+
+def _tensors(model: Model, inputs: Mapping[str, np.ndarray]) -> list[Tensor]:
+    """The inputs as tensors; images, tokens and vectors in the model's precision."""
+    dtype = next((p.dtype for p in model.parameters()), torch.float32)
+    tensors = [torch.from_numpy(array) for array in inputs.values()]
+    return [x if x.dim() == 1 or not x.is_floating_point() else x.to(dtype) for x in tensors]
+
+
+def _timestep(plan: Plan, step: int) -> float | None:
+    rules = plan.spec.conditioning.values()
+    return next((float(rule.probes[step % len(rule.probes)]) for rule in rules if rule.rank == 1), None)
+
+
+class _Recorder(fx.Interpreter):
+    """Runs a model and keeps what every node of the plan returned."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model, garbage_collect_values=False)
+        self.made: dict[str, Tensor] = {}
+
+    def run_node(self, n: fx.Node) -> object:
+        value = super().run_node(n)
+        if isinstance(value, Tensor):
+            self.made[n.name] = value
+        return value
+
+
+def _diverged(
+    plan: Plan, model: Model, runner: Runner, inputs: Mapping[str, np.ndarray], row: ParityRow
+) -> Diagnostic:
+    """The first node whose values differ, with its place in the spec."""
+    recorder = _Recorder(model)
+    with torch.no_grad():
+        recorder.run(*_tensors(model, inputs))
+    names = [node.name for node in plan]
+    values = runner(inputs, names)
+    for node, wanted, got in _pairs(plan, recorder.made, values):
+        if not row_of(wanted, got, {}, None, row.dtype).passed:
+            span = plan.spec.place(node.origin.path).value
+            return Diagnostic(
+                "NS701",
+                f"the exported graph gives other numbers from `{node.name}` on: "
+                f"max |Δ| {row.max_abs:.3g} in the output, {row.max_rel:.3g} of its largest value",
+                span,
+                f"{node.component.name}",
+                notes=(f"tolerance {row.tolerance:g} at {_text(row.sizes)}, timestep {row.timestep}",),
+                help=("this is a fault of the exporter, not of the spec: please report it with the spec",),
+                path=str(node.origin),
+            )
+    return Diagnostic(
+        "NS701",
+        f"the exported graph gives other numbers: max |Δ| {row.max_abs:.3g}, {row.max_rel:.3g} of the largest value",
+        notes=(f"tolerance {row.tolerance:g} at {_text(row.sizes)}; no single node exceeds it",),
+    )
+
+
+def _pairs(
+    plan: Plan, made: Mapping[str, Tensor], values: Mapping[str, np.ndarray]
+) -> Iterator[tuple[object, np.ndarray, np.ndarray]]:
+    for node in plan:
+        if node.name in values:
+            yield node, made[node.name].double().numpy(), np.asarray(values[node.name], dtype=np.float64)
+
+
+def _text(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {size}" for name, size in sizes.items()) or "fixed sizes"

@@ -1,0 +1,71 @@
+"""The sizes and timesteps at which a network is tried: min, opt, max and an odd size inside the range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import lcm
+from types import MappingProxyType
+
+from netspec.planner import lower
+from netspec.plan import Plan
+from netspec.spec import Dim, Spec
+
+Env = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting of every symbolic size, and what the network costs there."""
+
+    name: str
+    sizes: Env
+    macs: int
+
+
+def points(plan: Plan) -> list[Point]:
+    """min, opt, max and odd, each once; a network without symbolic sizes has one point."""
+    found: dict[tuple[int, ...], Point] = {}
+    for name, env in _settings(plan):
+        found.setdefault(tuple(env.values()), Point(name, env, _macs(plan, env)))
+    return list(found.values())
+
+
+def _settings(plan: Plan) -> Iterator[tuple[str, Env]]:
+    dims = plan.spec.dims
+    yield "min", {name: dim.min for name, dim in dims.items()}
+    yield "opt", {name: dim.opt for name, dim in dims.items()}
+    yield "max", {name: dim.max for name, dim in dims.items()}
+    steps = multiples(plan)
+    yield "odd", {name: _odd(dim, steps.get(name, 1), index) for index, (name, dim) in enumerate(dims.items())}
+
+
+def _odd(dim: Dim, step: int, index: int) -> int:
+    """A size that is an odd multiple of its step, inside the range and, where there is room, none of its points.
+    Every second dim takes the next such size, so that an image is not square."""
+    inside = [size for size in range(dim.min, dim.max + 1, step) if (size - dim.min) % step == 0]
+    odd = [size for size in inside if (size // step) % 2 and size not in (dim.min, dim.opt, dim.max)]
+    choices = odd or [size for size in inside if size != dim.opt] or [dim.opt]
+    return choices[index % 2 if len(choices) > 1 else 0]
+
+
+def multiples(plan: Plan) -> dict[str, int]:
+    """What each symbolic size must be a multiple of for every node's size to be whole."""
+    steps = {name: 1 for name in plan.spec.dims}
+    for node in plan:
+        for size in node.out.sizes:
+            for symbol in size.symbols if len(size.symbols) == 1 else ():
+                steps[symbol] = lcm(steps[symbol], size.factor.denominator)
+    return steps
+
+
+def _macs(plan: Plan, env: Env) -> int:
+    return lower(pinned(plan.spec, env)).cost.macs
+
+
+def pinned(spec: Spec, env: Env) -> Spec:
+    """The spec with every symbolic size fixed; what it expects of itself at `opt` no longer applies."""
+    dims = {name: Dim(env[name], env[name], env[name]) for name in spec.dims}
+    return replace(spec, dims=MappingProxyType(dims), expect=replace(spec.expect, gflops=None, output=None))
+
+

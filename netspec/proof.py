@@ -1,0 +1,53 @@
+"""prove(): an exported graph and its weights against PyTorch, whatever the weights are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from netspec import parity
+from netspec.graph import Model
+from netspec.parity import Outcome
+from netspec.plan import Plan
+from netspec.target import Runner
+from netspec.weights import store
+
+
+def prove(
+    plan: Plan,
+    runner: Callable[[Path], Runner],
+    file: Path,
+    model: Model,
+    weights: Path,
+    *,
+    precision: str,
+    fresh: bool,
+    progress: Callable[[str], None],
+) -> Outcome:
+    """Parity of `file` with `model`, a `meta` model that is filled here from `weights`.
+
+    Fresh weights have zero-initialised layers, behind which nothing can be seen: the graph is then bound to a copy of
+    the weights in which those are small noise. Raises ParityError. Where memory is too short for two backends, the
+    outcome says so instead.
+    """
+    if (short := _memory_short(weights.stat().st_size * (2 if fresh else 1))) is not None:
+        return Outcome((), (f"all: {short}",))
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".probe-") as name:
+        if fresh:
+            probe = Path(name, weights.name)
+            store.write_probe(weights, probe)
+            file, weights = Path(shutil.copy(file, name)), probe
+        store.fill(model, weights)
+        return parity.verify(plan, model, runner(file), precision=precision, progress=progress)
+
+
+def _memory_short(weights: int) -> str | None:
+    """Why both backends, which hold the weights each, would not fit into memory."""
+    if not hasattr(os, "sysconf"):
+        return None
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    needed = 2 * weights
+    return None if needed < free else f"needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"

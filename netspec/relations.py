@@ -1,0 +1,216 @@
+"""What a schema cannot say: names that refer to other parts of the spec, keys that exclude each other, ranges.
+
+Runs beside the schema's findings, so it takes nothing for granted and is silent about what it cannot read; `reported`
+are the paths that already have an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice
+from typing import Any
+
+from netspec import conventions, registry
+from netspec.document import Document
+from netspec.errors import Diagnostic, Label, Span, SpecPath, path_text
+from netspec.locating import key_span, owner_span, value_span
+from netspec.reading import View, component_name, family_values, shared_default
+from netspec.registry import Optional, Slot
+from netspec.suggestions import listed, nearest
+
+_MOST = 100  # findings
+
+# The word that stands beside the inputs' names: the conditioning vectors as tokens.
+_ALSO_INPUTS: Mapping[SpecPath, tuple[str, ...]] = {("dit", "context", "input"): ("conditioning",)}
+
+
+def check(document: Document, reported: frozenset[str] = frozenset()) -> Iterator[Diagnostic]:
+    """Every relation that does not hold."""
+    view = View(document)
+    found = chain.from_iterable(rule(view) for rule in _RULES)
+    yield from islice((each for each in found if each.path not in reported or not each.path), _MOST)
+
+
+def _one_family(view: View) -> Iterator[Diagnostic]:
+    families, document = view.families, view.document
+    if len(families) > 1:
+        first, *others = sorted(families, key=lambda name: key_span(document, (name,)).order)
+        for name in others:
+            yield Diagnostic(
+                "NS106",
+                f"a spec describes one network: `{first}` or `{name}`",
+                key_span(document, (name,)),
+                "a second family",
+                labels=(Label(key_span(document, (first,)), "the first"),),
+                path=name,
+            )
+    known = registry.named("family")
+    if not families and not any(nearest(key, known) for key in document.data):
+        yield Diagnostic(
+            "NS104",
+            "the spec has no network",
+            owner_span(document, ()),
+            f"one of {listed(sorted(known))} is missing",
+            help=tuple(f"for example `{name}: {known[name].example}`" for name in sorted(known)),
+        )
+
+
+def _one_output(view: View) -> Iterator[Diagnostic]:
+    document = view.document
+    given = [key for key in ("output", "outputs") if key in document.data]
+    if len(given) == 2:
+        yield Diagnostic(
+            "NS106",
+            "`output` and `outputs` exclude each other",
+            key_span(document, ("outputs",)),
+            "keep one of them",
+            labels=(Label(key_span(document, ("output",)), "also given"),),
+            path="outputs",
+        )
+    if not given and not any(nearest(key, ("output", "outputs")) for key in document.data):
+        yield Diagnostic(
+            "NS104",
+            "missing key `output`",
+            owner_span(document, ()),
+            "the spec needs `output`: the sizes of what the network returns",
+            help=("for example `output: [batch, 4, height, width]`",),
+        )
+
+
+def _known_sizes(view: View) -> Iterator[Diagnostic]:
+    dims = view.mapping("dims")
+    for path, word in view.words():
+        if word not in dims:
+            yield _unknown_size(view, path, word, dims, value_span(view.document, path))
+    for name in view.mapping("targets"):
+        for word in view.mapping("targets", name, "dims"):
+            if word not in dims:
+                at: SpecPath = ("targets", name, "dims", word)
+                yield _unknown_size(view, at, word, dims, key_span(view.document, at))
+
+
+def _unknown_size(view: View, path: SpecPath, word: str, dims: Mapping[str, Any], span: Span) -> Diagnostic:
+    meant = nearest(word, dims)
+    help_text = f"sizes of `dims`: {listed(dims)}" if dims else "`dims` gives a word its range"
+    return Diagnostic(
+        "NS202",
+        f"unknown size `{word}`",
+        span,
+        f"did you mean `{meant}`?" if meant else "not a word of `dims`",
+        help=() if meant else (help_text, f"add `{word}: {{min: 1, opt: 1, max: 1}}` to `dims`, or write a number"),
+        path=path_text(path),
+    )
+
+
+def _used_sizes(view: View) -> Iterator[Diagnostic]:
+    # Layers may replace the shapes that used a word and cannot take it out of `dims`: only a lone file is held to this.
+    document = view.document
+    if len({id(place.value.source) for place in document.places.values()}) > 1:
+        return
+    dims, used = view.mapping("dims"), {word for _, word in view.words()}
+    meant = {nearest(word, dims) for word in islice(sorted(used.difference(dims)), _MOST)}
+    for word in dims:
+        if word not in used and word not in meant:
+            yield Diagnostic(
+                "NS207",
+                f"no shape uses the size `{word}`",
+                key_span(document, ("dims", word)),
+                "used nowhere",
+                help=(f"write `{word}` in `inputs` and `output`, or take it out",),
+                path=path_text(("dims", word)),
+            )
+
+
+def _ordered_ranges(view: View) -> Iterator[Diagnostic]:
+    places: list[SpecPath] = [("dims", word) for word in view.mapping("dims")]
+    for name in view.mapping("targets"):
+        places += [("targets", name, "dims", word) for word in view.mapping("targets", name, "dims")]
+    for path in places:
+        given = view.mapping(*(str(part) for part in path))
+        if not all(type(given.get(key)) is int for key in ("min", "opt", "max")):
+            continue
+        for low, high in (("min", "opt"), ("opt", "max")):
+            if given[low] > given[high]:
+                yield Diagnostic(
+                    "NS103",
+                    f"`{high}` of `{path[-1]}` is {given[high]:,}, less than `{low}`",
+                    value_span(view.document, (*path, high)),
+                    f"must be at least {given[low]:,}",
+                    labels=(Label(value_span(view.document, (*path, low)), f"`{low}`"),),
+                    path=path_text((*path, high)),
+                )
+
+
+def _known_inputs(view: View) -> Iterator[Diagnostic]:
+    for name in view.mapping("conditioning"):
+        if name not in view.mapping("inputs"):
+            yield _unknown_input(view, ("conditioning", name), name, key_span(view.document, ("conditioning", name)))
+    for field, value, path in family_values(view):
+        also = _ALSO_INPUTS.get(path, ())
+        off = isinstance(field.type, Optional) and value == "none"
+        named = field.param.refers == "input" and isinstance(value, str) and not off
+        if named and value not in also and value not in view.mapping("inputs"):
+            yield _unknown_input(view, path, value, value_span(view.document, path))
+
+
+def _unknown_input(view: View, path: SpecPath, name: str, span: Span) -> Diagnostic:
+    inputs = view.mapping("inputs")
+    meant = nearest(name, (*inputs, *_ALSO_INPUTS.get(path, ())))
+    help_text = f"inputs of this spec: {listed(inputs)}" if inputs else "`inputs` names what the network takes"
+    return Diagnostic(
+        "NS203",
+        f"unknown input `{name}`",
+        span,
+        f"did you mean `{meant}`?" if meant else "not an input of this spec",
+        help=() if meant else (help_text,),
+        path=path_text(path),
+    )
+
+
+def _known_convention(view: View) -> Iterator[Diagnostic]:
+    name, known = view.document.data.get("convention"), conventions.names()
+    if isinstance(name, str) and name not in known:
+        meant = nearest(name, known)
+        yield Diagnostic(
+            "NS208",
+            f"unknown convention `{name}`",
+            value_span(view.document, ("convention",)),
+            f"did you mean `{meant}`?" if meant else "",
+            help=() if meant else (f"conventions: {listed(known)}",),
+            path="convention",
+        )
+
+
+def _shared_settings(view: View) -> Iterator[Diagnostic]:
+    """A row's settings without a name belong to the component that the family's shared key names."""
+    for field, value, path in family_values(view):
+        kind = field.type.item if isinstance(field.type, Optional) else field.type
+        if not (field.param.inherits and isinstance(kind, Slot) and isinstance(value, dict)):
+            continue
+        base, family = kind.kind, str(path[0])
+        name = component_name(base, view.mapping(family).get(field.param.inherits), shared_default(family, field))
+        if base.tag in value or name not in registry.named(base.kind):
+            continue
+        known = registry.declared(registry.named(base.kind)[name])
+        for key in value:
+            if key not in known:
+                yield Diagnostic(
+                    "NS101",
+                    f"unknown key `{key}`",
+                    key_span(view.document, (*path, key)),
+                    f"not a key of {base.kind} `{name}`",
+                    help=(f"keys of `{name}`: {listed(known)}",),
+                    path=path_text((*path, key)),
+                )
+
+
+_RULES: tuple[Callable[[View], Iterator[Diagnostic]], ...] = (
+    _one_family,
+    _one_output,
+    _known_sizes,
+    _used_sizes,
+    _ordered_ranges,
+    _known_inputs,
+    _known_convention,
+    _shared_settings,
+)

@@ -1,0 +1,227 @@
+"""The top level of a spec as a schema: inputs, outputs, sizes, targets. The families' keys are the registry's."""
+
+from __future__ import annotations
+
+import keyword
+from typing import Any, Final, TypeAlias
+
+Node: TypeAlias = dict[str, Any]
+
+ID: Final = "urn:netspec:schema:1"
+DTYPES: Final = ("float32", "float16", "bfloat16", "float64", "int64", "int32")
+PRECISIONS: Final = ("fp32", "fp16", "bf16", "fp8", "int8")
+# No published network comes near these; they keep the refusal of a hostile file cheap.
+LONGEST_LIST: Final = 64
+MOST_NAMES: Final = 64
+_MOST_SIZES = 8
+
+REQUIRED: Final = ("netspec", "name", "inputs")
+
+# `$` alone also matches before a last line break in Python; the look-ahead makes it the end everywhere.
+_END = "$(?!\\n)"
+_FILE_NAME = f"^[A-Za-z0-9][A-Za-z0-9._-]*{_END}"
+_IDENTIFIER = f"^[A-Za-z_][A-Za-z0-9_]*{_END}"
+# The generated forward() has the inputs as arguments; `none` switches off whatever could name an input.
+RESERVED: Final = (*keyword.kwlist, "self", "none")
+
+_DEFS: Final[dict[str, Node]] = {
+    "size": {
+        "title": "size",
+        "description": "a number, or a word that `dims` gives a range",
+        "type": ["integer", "string"],
+        "minimum": 1,
+        "pattern": _IDENTIFIER,
+        "x-expected": "a whole number or a word of `dims`",
+    },
+    "shape": {
+        "title": "shape",
+        "description": "sizes of a tensor, batch first: [batch, channels, height, width]",
+        "type": "array",
+        "items": {"$ref": "#/$defs/size"},
+        "minItems": 1,
+        "maxItems": _MOST_SIZES,
+        "examples": [["batch", 4, "height", "width"]],
+    },
+    "range": {
+        "title": "range",
+        "description": "the sizes that a word stands for; a number alone is all three",
+        "type": ["integer", "object"],
+        "minimum": 1,
+        "x-expected": "a number or {min, opt, max}",
+        "allOf": [
+            {
+                "if": {"type": "object"},
+                "then": {
+                    "properties": {
+                        "min": {"type": "integer", "minimum": 1, "description": "smallest size"},
+                        "opt": {"type": "integer", "minimum": 1, "description": "size to optimise and measure for"},
+                        "max": {"type": "integer", "minimum": 1, "description": "largest size"},
+                    },
+                    "required": ["min", "opt", "max"],
+                    "additionalProperties": False,
+                },
+            }
+        ],
+        "examples": [{"min": 1, "opt": 2, "max": 8}],
+    },
+}
+
+
+def document(
+    families: dict[str, Node], family_needs: dict[str, Node], embed: str, definitions: dict[str, Node]
+) -> Node:
+    """The whole schema. `families` are the family keys; `family_needs` what each must hold in a file that extends
+    no other; `embed` is the reference of an embedding's slot."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": ID,
+        "title": "netspec",
+        "description": "A diffusion denoiser, as netspec 1 describes it",
+        "type": "object",
+        "properties": {**_about(), **_tensors(embed), **families, **_uses()},
+        "additionalProperties": False,
+        "allOf": [
+            {
+                "if": {"not": {"required": ["extends"]}},
+                "then": {"required": list(REQUIRED), "properties": family_needs},
+            }
+        ],
+        "$defs": {**_DEFS, **definitions},
+    }
+
+
+def _about() -> dict[str, Node]:
+    return {
+        "netspec": {"type": "integer", "const": 1, "description": "version of the language"},
+        "name": {
+            "type": "string",
+            "pattern": _FILE_NAME,
+            "description": "name of the network; becomes a file name",
+            "x-expected": "letters, digits, `.`, `_` and `-`, beginning with a letter or digit",
+            "examples": ["sd15-unet"],
+        },
+        "description": {"type": "string", "description": "what the network is and where it was published"},
+        "extends": {"type": "string", "description": "path of a spec that this one starts from"},
+        "convention": {
+            "type": "string",
+            "description": "lineage whose silent numerics hold: eps, sin/cos order, packing, initialisation",
+            "examples": ["ddpm", "adm", "ldm", "edm", "dit"],
+        },
+    }
+
+
+def _tensors(embed: str) -> dict[str, Node]:
+    shape = {"$ref": "#/$defs/shape"}
+    tensor: Node = {
+        "type": ["array", "object"],
+        "x-expected": "a list of sizes or {shape, dtype}",
+        "description": "sizes of this input, or {shape: […], dtype: …}",
+        "allOf": [
+            {"if": {"type": "array"}, "then": shape},
+            {
+                "if": {"type": "object"},
+                "then": {
+                    "properties": {
+                        "shape": {**shape, "description": "sizes of the tensor"},
+                        "dtype": {
+                            "type": "string",
+                            "enum": list(DTYPES),
+                            "description": "type of one number; left out: int64 for labels, float32 for timesteps, "
+                            "the build's precision for the rest",
+                        },
+                    },
+                    "required": ["shape"],
+                    "additionalProperties": False,
+                },
+            },
+        ],
+    }
+    return {
+        "inputs": _named("an input", "what the network takes: the image or latent, and side information", tensor, 1),
+        "output": {**shape, "description": "sizes of what the network returns"},
+        "outputs": _named("an output", "sizes of several results, by name", {**shape, "description": "its sizes"}, 1),
+        "dims": _named(
+            "a size", "ranges of the words that stand for sizes", {"$ref": "#/$defs/range", "description": "its range"}
+        ),
+        "conditioning": {
+            "type": "object",
+            "maxProperties": MOST_NAMES,
+            "description": "inputs that become one global vector: each is embedded, all are summed",
+            "additionalProperties": {"$ref": embed, "description": "the embedding of this input"},
+            "examples": [{"t": {"embed": "sinusoidal", "dim": 320}}],
+        },
+    }
+
+
+def _uses() -> dict[str, Node]:
+    dims: Node = {
+        "type": "object",
+        "description": "sizes of this target, where they differ from the spec's",
+        "additionalProperties": {"$ref": "#/$defs/range", "description": "its range"},
+    }
+    precision = {
+        "type": "string",
+        "enum": list(PRECISIONS),
+        "default": "fp32",
+        "description": "of weights and activations",
+    }
+    target: Node = {
+        "type": "object",
+        "description": "one deployment; the exporter may know further keys",
+        "properties": {
+            "exporter": {"type": "string", "minLength": 1, "description": "name of the exporter", "examples": ["onnx"]},
+            "precision": precision,
+            "dims": dims,
+        },
+        "required": ["exporter"],
+    }
+    variant = {"type": "object", "description": "values by path (`dit.depth: 12`) or as nested mappings"}
+    count: Node = {"type": "integer", "minimum": 0}
+    expect = {
+        "params": {**count, "description": "trained parameters"},
+        "frozen": {**count, "description": "fixed numbers: tables and frequencies"},
+        "gflops": {"type": "number", "minimum": 0, "description": "billions of operations at the `opt` sizes"},
+        "output": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1},
+            "minItems": 1,
+            "description": "sizes of the output at the `opt` sizes",
+        },
+    }
+    return {
+        "variants": _named_file("a variant", "changes of this spec under a name: `--variant b-2`", variant),
+        "targets": _named_file("a target", "deployments by name", target),
+        "expect": {
+            "type": "object",
+            "description": "assertions about the network; `netspec check` fails where one does not hold",
+            "properties": expect,
+            "additionalProperties": False,
+            "examples": [{"params": 859520964}],
+        },
+    }
+
+
+def _named(what: str, description: str, each: Node, at_least: int = 0) -> Node:
+    names = {
+        "pattern": _IDENTIFIER,
+        "not": {"enum": list(RESERVED)},
+        "x-name": what,
+        "x-expected": "letters, digits and `_`, beginning with a letter",
+    }
+    node: Node = {
+        "type": "object",
+        "description": description,
+        "propertyNames": names,
+        "additionalProperties": each,
+        "maxProperties": MOST_NAMES,
+    }
+    return {**node, "minProperties": at_least} if at_least else node
+
+
+def _named_file(what: str, description: str, each: Node) -> Node:
+    names = {
+        "pattern": _FILE_NAME,
+        "x-name": what,
+        "x-expected": "letters, digits, `.`, `_` and `-`, beginning with a letter or digit",
+    }
+    return {"type": "object", "description": description, "propertyNames": names, "additionalProperties": each}

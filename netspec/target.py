@@ -1,0 +1,140 @@
+"""What a deployment target is: a class that says what it needs, writes files, proves them, and may run them here.
+
+netspec never imports an exporter. Targets are found by the entry points of the group `netspec.exporters`, whose names
+are what a spec's `targets: {…: {exporter: NAME}}` may say.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol, final
+
+from netspec.errors import Diagnostic, ExportError, Span, UnknownName
+from netspec.plan import Origin
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+GROUP = "netspec.exporters"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output of the graph. `shape` holds fixed sizes and names of sizes, such as "batch" or "height"."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where the bytes of one tensor lie: a file beside the graph, and a stretch of it."""
+
+    location: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """One network to export.
+
+    model: the network; `meta` tensors will do, as only names, shapes and dtypes of weights are read. Buffers that no
+    state dict holds must be real.
+    weights: state-dict key to its slot; a tensor that is missing here is written into the graph (and must be real).
+    multiples: what each named size is always divisible by; sharpens the sizes written beside values.
+    origins: name of a top-level module to its place in the spec.
+    metadata: text that travels in the model, such as the resolved spec.
+    file_name: of the graph, without its suffix.
+    """
+
+    model: nn.Module
+    inputs: Sequence[Port]
+    outputs: Sequence[Port]
+    name: str
+    file_name: str = "model"
+    weights: Mapping[str, Slot] = field(default_factory=dict)
+    multiples: Mapping[str, int] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every parameter and buffer by its dotted name, shared ones under each of their names."""
+        found: dict[str, Tensor] = dict(self.model.named_parameters(remove_duplicate=False))
+        return found | dict(self.model.named_buffers(remove_duplicate=False))
+
+
+class Runner(Protocol):
+    """Runs exported files on this machine."""
+
+    def __call__(
+        self, inputs: Mapping[str, np.ndarray], extra_outputs: Sequence[str] = ()
+    ) -> Mapping[str, np.ndarray]:
+        """Outputs by name; `extra_outputs` are plan nodes whose values are wanted too."""
+
+
+class Target(ABC):
+    """A deployment target. Its options are constructor arguments; a spec's target may give them."""
+
+    name: ClassVar[str]
+    suffix: ClassVar[str]  # of the graph's file: ".onnx"
+
+    def requires(self, request: ExportRequest) -> Iterator[Diagnostic]:
+        """Why this network cannot go to this target, found before anything is written."""
+        yield from ()
+
+    @abstractmethod
+    def export(self, request: ExportRequest, folder: Path) -> tuple[Path, ...]:
+        """Write the target's files into `folder`, where the weights lie (or will), and name them, the graph first."""
+
+    def ensures(self, request: ExportRequest, files: tuple[Path, ...]) -> Iterator[Diagnostic]:
+        """What is wrong with the written files."""
+        yield from ()
+
+    @abstractmethod
+    def runner(self, graph: Path) -> Runner:
+        """What runs an exported graph here, for parity. Raises ExportError where this machine cannot."""
+
+    @final
+    def run(self, request: ExportRequest, folder: Path) -> tuple[Path, ...]:
+        """requires, export, ensures. Raises ExportError with every finding of the stage that failed."""
+        _refuse(self.requires(request))
+        files = self.export(request, folder)
+        _refuse(self.ensures(request, files))
+        return files
+
+
+def _refuse(found: Iterator[Diagnostic]) -> None:
+    diagnostics = tuple(found)
+    if diagnostics:
+        raise ExportError(*diagnostics)
+
+
+def names() -> tuple[str, ...]:
+    """Every installed exporter."""
+    return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
+
+
+def find(name: str, span: Span | None = None) -> type[Target]:
+    """The exporter of that name. Raises UnknownName (NS207), pointing at `span`, where none is installed."""
+    found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
+    if found:
+        return found[0].load()  # type: ignore[no-any-return]  # entry points are untyped
+    close = get_close_matches(name, names(), n=1)
+    raise UnknownName(
+        Diagnostic(
+            "NS207",
+            f"no exporter is called `{name}`",
+            span,
+            f"did you mean `{close[0]}`?" if close else "",
+            help=(f"installed exporters: {', '.join(names()) or 'none'}",),
+        )
+    )

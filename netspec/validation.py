@@ -1,0 +1,76 @@
+"""validate(): a document against the published schema, and the names and sizes that a schema cannot relate.
+
+Three steps: the sieve (verdict.py) lets a valid document through in a tenth of a millisecond; what it stops goes to
+jsonschema, whose errors findings.py puts into the user's words; relations.py follows names from one part of the spec
+to another. Every violation is reported at once; one cause that hits several rows is one error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from netspec import relations, schema, verdict
+from netspec.document import Document
+from netspec.errors import Diagnostic, raise_all
+
+if TYPE_CHECKING:
+    from netspec.findings import Findings
+
+_INDEX = re.compile(r"\[\d+\]")
+_LISTED = 8  # places that one error names
+
+
+def validate(document: Document) -> None:
+    """Check a composed document (everything that it extends, its variant and settings merged in).
+
+    Raises SchemaError or UnknownName with every violation: NS101 … NS107, NS201, NS202, NS203, NS207, NS208.
+    """
+    found = list(violations(document))
+    raise_all(_one_per_cause(found))
+
+
+def violations(document: Document) -> Iterator[Diagnostic]:
+    """Every violation, in no order, repeated where one cause hits several places."""
+    published = schema.current()
+    data = {key: value for key, value in document.data.items() if key != "extends" or not isinstance(value, str)}
+    reported: list[Diagnostic] = []
+    if not _sieve(id(published))(data):
+        reported = list(_explainer(id(published)).of(document, data))
+        yield from reported
+    yield from relations.check(document, frozenset(each.path for each in reported))
+
+
+def _one_per_cause(found: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """One diagnostic for equal ones on different rows, naming the other rows."""
+    groups: dict[Any, list[Diagnostic]] = {}
+    for each in found:
+        row = _INDEX.sub("[]", each.path)
+        groups.setdefault((each.code, each.message, _INDEX.sub("[]", each.label), row), []).append(each)
+    return [_merged(group) for group in groups.values()]
+
+
+def _merged(group: list[Diagnostic]) -> Diagnostic:
+    first = min(group, key=lambda each: each.span.order if each.span else ("", 0, 0))
+    others = dict.fromkeys(each.path for each in group if each.span != first.span)
+    if not others:
+        return first
+    more = [", …"] if len(others) > _LISTED else []
+    return replace(first, notes=(*first.notes, "same at " + ", ".join([*others][:_LISTED]) + "".join(more)))
+
+
+# Both are keyed by identity: schema.current() is cached, and hashing a schema would cost more than using it.
+@cache
+def _sieve(_: int) -> verdict.Verdict:
+    return verdict.compiled(schema.current())
+
+
+@cache
+def _explainer(_: int) -> Findings:
+    from netspec.findings import Findings  # imports jsonschema, which a valid spec never pays for
+
+    published: Mapping[str, Any] = schema.current()
+    return Findings(published)

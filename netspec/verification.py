@@ -1,0 +1,81 @@
+"""verify(): is a bundle still what was built? Hashes, structure, parity, in this order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from netspec import graph, proof
+from netspec.bundle import Manifest
+from netspec.compiler import DTYPES, exporter, graph_name, read_spec, request_for, weights_name
+from netspec.errors import Diagnostic, ExportError, WeightsError
+from netspec.plan import Plan
+from netspec.planner import lower
+from netspec.weights import store
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that holds, in words."""
+
+    name: str
+    result: str
+
+
+def verify(
+    folder: str | os.PathLike[str],
+    *,
+    parity: bool = True,
+    progress: Callable[[str, str], None] = lambda step, detail: None,
+) -> list[Check]:
+    """Everything about a bundle that can be proven here.
+
+    Raises WeightsError for a file that is missing, changed, truncated or new, ExportError for a graph that is no
+    longer valid, ParityError where PyTorch disagrees.
+    """
+    progress("verify", "hashes")
+    manifest = Manifest.read(folder)
+    if findings := manifest.check_files(folder):
+        raise WeightsError(*findings)
+    checks = [Check("files", f"{len(manifest.files)} files are as built")]
+    progress("verify", "structure")
+    spec = read_spec(folder)
+    if spec.sha256 != manifest.spec_sha256:
+        raise WeightsError(Diagnostic("NS618", "spec.yaml is not the spec that the manifest names"))
+    plan = lower(spec)
+    checks.append(Check("spec", f"{plan.cost.params:,} parameters, as the manifest says"))
+    for name in manifest.recipe["targets"].split():
+        checks += _target(Path(folder), name, plan, manifest, parity, progress)
+    return checks
+
+
+def _target(
+    folder: Path, name: str, plan: Plan, manifest: Manifest, again: bool, progress: Callable[[str, str], None]
+) -> list[Check]:
+    """One target's graph: still valid, and still equal to PyTorch."""
+    wanted = plan.spec.targets[name]
+    target = exporter(plan.spec, name, wanted)
+    model = graph.build(plan, device="meta", dtype=DTYPES[wanted.precision])
+    weights = folder / weights_name(wanted.precision)
+    request = request_for(plan, model, store.layout_of(plan, model), weights.name, graph_name(name))
+    file = folder / f"{request.file_name}{target.suffix}"
+    if findings := tuple(target.ensures(request, (file,))):
+        raise ExportError(*findings)
+    checks = [Check(name, f"{file.name} is a valid graph")]
+    if not again or not weights.exists():
+        return [*checks, Check(name, "parity not run: " + ("there are no weights" if again else "not asked for"))]
+    outcome = proof.prove(
+        plan,
+        target.runner,
+        file,
+        model,
+        weights,
+        precision=wanted.precision,
+        fresh=manifest.recipe["weights"].startswith("random"),
+        progress=lambda detail: progress("parity", detail),
+    )
+    worst = max((row.max_rel for row in outcome.rows), default=0.0)
+    checks.append(Check(name, f"parity at {len(outcome.rows)} points, largest relative difference {worst:.1e}"))
+    return [*checks, *(Check(name, f"parity not run at {point}") for point in outcome.skipped)]

@@ -1,0 +1,52 @@
+"""What the tests share: the shipped specs, a way to lower text, and `--regen` to write goldens anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from netspec import document, layers, planner, spec
+from netspec.plan import Plan
+
+ROOT = Path(__file__).parent.parent
+SPECS = ROOT / "specs"
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--regen", action="store_true", help="write the golden files instead of comparing with them")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden(name, text)`: the text equals the file below tests/golden, or becomes it with --regen."""
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--regen"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"{path} is missing: run pytest --regen and read what it wrote"
+        assert path.read_text(encoding="utf-8") == text
+
+    return compare
+
+
+@pytest.fixture
+def lower() -> Callable[..., Plan]:
+    """`lower(text, name="net.yaml", variant=None, settings=())`: a spec's text to its plan."""
+
+    def to_plan(text: str, name: str = "net.yaml", **layered: object) -> Plan:
+        return planner.lower(spec.resolve(layers.compose(document.loads(text, name), **layered)))  # type: ignore[arg-type]
+
+    return to_plan
+
+
+@pytest.fixture(autouse=True)
+def _random_state() -> Iterator[None]:
+    """Every test starts from the same random numbers, whatever ran before it."""
+    torch.manual_seed(0)
+    yield

@@ -1,0 +1,380 @@
+"""Networks that we did not write, with their own weights: equal outputs in float64, within 1e-9 of the output's scale.
+
+Numbers are the only proof of what counts and shapes cannot see: epsilons, the order of sines and cosines, paddings,
+which half of a GEGLU is the gate, how the rows of q, k and v are packed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from netspec.graph import Model
+from netspec.weights.layouts import Layout
+from netspec.weights.layouts.diffusers import Diffusers
+from netspec.weights.load import load_weights
+from tests.twins import TOLERANCE, ExactTimesteps, Golden, difference, images, network, randomise, timesteps
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of other people's imports
+    from diffusers import DiTTransformer2DModel, UNet2DConditionModel, UNet2DModel
+
+DIMS = "dims: {batch: {min: 1, opt: 2, max: 4}, height: {min: 16, opt: 16, max: 32}, width: {min: 16, opt: 16, max: 32}}"
+
+
+def twin(cls: type[Any], time: ExactTimesteps, **config: Any) -> nn.Module:
+    """A diffusers model in float64 with random weights everywhere."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model: nn.Module = cls(**config).double().eval()
+    randomise(model)
+    model.time_proj = time
+    return model
+
+
+def compare(model: Model, reference: nn.Module, *inputs: Tensor, layout: str | Layout = "diffusers", **call: Any) -> float:
+    load_weights(model, reference.state_dict(), layout)
+    with torch.no_grad():
+        return difference(model(*inputs), reference(**call).sample)
+
+
+# DDPM
+
+
+def ddpm_spec(rows: tuple[str, str, str, str], mid: str = "{attention: full}", norm: str = "{groups: 8}") -> str:
+    return f"""
+netspec: 1
+name: ddpm
+convention: ddpm
+inputs: {{x: [batch, 3, height, width], t: [batch]}}
+output: [batch, 3, height, width]
+{DIMS}
+conditioning: {{t: {{embed: sinusoidal, dim: 32}}}}
+unet:
+  levels: [{", ".join(rows)}]
+  mid: {mid}
+  blocks_per_level: 2
+  block: {{type: resnet, norm: {norm}, dropout: 0.1}}
+  attention: {{num_heads: 1, norm: {norm}}}
+  head: {{norm: {norm}}}
+"""
+
+
+def ddpm_twin(attention: tuple[bool, bool, bool, bool], heads: int | None = None, mid: bool = True) -> nn.Module:
+    return twin(
+        UNet2DModel, ExactTimesteps(32, sin_first=True, shift=1),
+        block_out_channels=(32, 64, 64, 64), layers_per_block=2, norm_num_groups=8, norm_eps=1e-6, dropout=0.1,
+        attention_head_dim=heads, downsample_padding=0, flip_sin_to_cos=False, freq_shift=1, add_attention=mid,
+        down_block_types=tuple("AttnDownBlock2D" if here else "DownBlock2D" for here in attention),
+        up_block_types=tuple("AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attention)),
+    )  # fmt: skip
+
+
+PLAIN = ("{channels: 32}", "{channels: 64}", "{channels: 64}", "{channels: 64}")
+AT_16 = ("{channels: 32}", "{channels: 64, attention: full}", "{channels: 64}", "{channels: 64}")
+
+
+@pytest.mark.parametrize("size", [(2, 32, 32), (3, 16, 32), (1, 32, 24)])
+def test_ddpm_on_several_sizes(size: tuple[int, int, int]) -> None:
+    batch, height, width = size
+    x, t = images(batch, 3, height, width), timesteps(batch)
+    reference = ddpm_twin((False, True, False, False))
+    assert compare(network(ddpm_spec(AT_16)), reference, x, t, sample=x, timestep=t) <= TOLERANCE
+
+
+@pytest.mark.parametrize("attention", [(False,) * 4, (True, False, False, True), (True,) * 4])
+def test_ddpm_with_attention_elsewhere(attention: tuple[bool, bool, bool, bool]) -> None:
+    widths = zip((32, 64, 64, 64), attention, strict=True)
+    rows = [f"{{channels: {width}{', attention: full' if here else ''}}}" for width, here in widths]
+    x, t = images(2, 3, 16, 16), timesteps(2)
+    model = network(ddpm_spec((rows[0], rows[1], rows[2], rows[3])))
+    assert compare(model, ddpm_twin(attention), x, t, sample=x, timestep=t) <= TOLERANCE
+
+
+def test_ddpm_without_attention_in_the_middle() -> None:
+    x, t = images(2, 3, 16, 16), timesteps(2)
+    model, reference = network(ddpm_spec(AT_16, mid="{blocks: 2}")), ddpm_twin((False, True, False, False), mid=False)
+    assert compare(model, reference, x, t, sample=x, timestep=t) <= TOLERANCE
+
+
+def test_scale_shift_with_resampling_inside_blocks_and_heads_by_width() -> None:
+    """The form in which diffusers expresses ADM."""
+    reference = twin(
+        UNet2DModel, ExactTimesteps(32),
+        block_out_channels=(32, 64, 64), layers_per_block=2, norm_num_groups=8, norm_eps=1e-5, attention_head_dim=16,
+        resnet_time_scale_shift="scale_shift", downsample_type="resnet", upsample_type="resnet",
+        attn_norm_num_groups=8, flip_sin_to_cos=True, freq_shift=0, num_class_embeds=10,
+        down_block_types=("ResnetDownsampleBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"),
+    )  # fmt: skip
+    model = network(
+        f"""
+netspec: 1
+name: adm
+convention: adm
+inputs: {{x: [batch, 3, height, width], t: [batch], y: [batch]}}
+output: [batch, 3, height, width]
+{DIMS}
+conditioning: {{t: {{embed: sinusoidal, dim: 32}}, y: {{embed: label, classes: 10}}}}
+unet:
+  levels: [{{channels: 32}}, {{channels: 64, attention: full}}, {{channels: 64, attention: full}}]
+  mid: {{attention: full}}
+  block: {{norm: {{groups: 8}}}}
+  attention: {{head_dim: 16, norm: {{groups: 8}}}}
+  head: {{norm: {{groups: 8}}}}
+  downsample: resnet
+  upsample: resnet
+"""
+    )
+    x, t, y = images(3, 3, 16, 24), timesteps(3), torch.tensor([0, 4, 9])
+    assert compare(model, reference, x, t, y, sample=x, timestep=t, class_labels=y) <= TOLERANCE
+
+
+# Latent diffusion
+
+
+def sd_spec(*, depth: int = 1, heads: str = "num_heads: 4", extra: str = "") -> str:
+    more = ", extra: [batch, 44]" if extra else ""
+    return f"""
+netspec: 1
+name: sd
+inputs: {{x: [batch, 4, height, width], t: [batch], text: [batch, 7, 24]{more}}}
+output: [batch, 4, height, width]
+{DIMS}
+conditioning: {{t: {{embed: sinusoidal, dim: 32}}{extra}}}
+unet:
+  levels:
+    - {{channels: 32, transformer: {depth}}}
+    - {{channels: 64, transformer: {depth}}}
+    - {{channels: 64, transformer: {depth}}}
+    - {{channels: 64}}
+  mid: {{transformer: {depth}}}
+  block: {{norm: {{groups: 8}}}}
+  transformer: {{{heads}, context: text, norm: {{groups: 8}}}}
+  head: {{norm: {{groups: 8}}}}
+"""
+
+
+def sd_twin(**config: Any) -> nn.Module:
+    return twin(
+        UNet2DConditionModel, ExactTimesteps(32),
+        block_out_channels=(32, 64, 64, 64), norm_num_groups=8, cross_attention_dim=24,
+        **{"attention_head_dim": 4, "sample_size": 16} | config,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [(2, 16, 16), (3, 16, 24), (1, 32, 16)])
+@pytest.mark.parametrize(("depth", "linear"), [(1, False), (2, False), (2, True)])
+def test_stable_diffusion(size: tuple[int, int, int], depth: int, linear: bool) -> None:
+    batch, height, width = size
+    x, t, text = images(batch, 4, height, width), timesteps(batch), images(batch, 7, 24)
+    reference = sd_twin(transformer_layers_per_block=depth, use_linear_projection=linear)
+    model = network(sd_spec(depth=depth))
+    assert compare(model, reference, x, t, text, sample=x, timestep=t, encoder_hidden_states=text) <= TOLERANCE
+
+
+def test_stable_diffusion_with_heads_by_width() -> None:
+    """The second version's: diffusers calls the list of head counts `attention_head_dim`."""
+    x, t, text = images(2, 4, 16, 16), timesteps(2), images(2, 7, 24)
+    reference = sd_twin(attention_head_dim=(2, 4, 4, 4), use_linear_projection=True)
+    model = network(sd_spec(heads="head_dim: 16"))
+    assert compare(model, reference, x, t, text, sample=x, timestep=t, encoder_hidden_states=text) <= TOLERANCE
+
+
+def test_vector_conditioning_from_pooled_text_and_sizes() -> None:
+    reference: Any = sd_twin(
+        addition_embed_type="text_time", addition_time_embed_dim=4, projection_class_embeddings_input_dim=44,
+        attention_head_dim=(2, 4, 4, 4), use_linear_projection=True,
+    )  # fmt: skip
+    vectors: list[Tensor] = []
+    reference.add_embedding.register_forward_pre_hook(lambda module, inputs: vectors.append(inputs[0]))
+    x, t, text = images(2, 4, 16, 16), timesteps(2), images(2, 7, 24)
+    added = {"text_embeds": images(2, 20), "time_ids": images(2, 6).abs() * 100}
+    with torch.no_grad():
+        expected = reference(x, t, text, added_cond_kwargs=added).sample
+    model = network(sd_spec(heads="head_dim: 16", extra=", extra: mlp"))
+    load_weights(model, reference.state_dict(), "diffusers")
+    with torch.no_grad():
+        assert difference(model(x, t, text, vectors[0]), expected) <= TOLERANCE
+
+
+def test_vector_conditioning_from_an_image_embedding() -> None:
+    reference = sd_twin(class_embed_type="projection", projection_class_embeddings_input_dim=44)
+    model = network(sd_spec(extra=", extra: mlp"))
+    x, t, text, extra = images(2, 4, 16, 16), timesteps(2), images(2, 7, 24), images(2, 44)
+    call = {"sample": x, "timestep": t, "encoder_hidden_states": text, "class_labels": extra}
+    layout = Diffusers(vector="class_embedding")
+    assert compare(model, reference, x, t, text, extra, layout=layout, **call) <= TOLERANCE
+
+
+# DiT
+
+DIT = """
+netspec: 1
+name: dit
+inputs: {x: [batch, 4, 16, 16], t: [batch], y: [batch]}
+output: [batch, 8, 16, 16]
+dims: {batch: {min: 1, opt: 2, max: 4}}
+conditioning: {t: {embed: sinusoidal, dim: 256}, y: {embed: label, classes: 10, dropout: 0.1}}
+dit: {patch_size: 2, hidden_size: 64, depth: 2, num_heads: 4}
+"""
+
+
+def test_dit_of_diffusers() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reference: Any = DiTTransformer2DModel(
+            num_attention_heads=4, attention_head_dim=16, in_channels=4, out_channels=8, num_layers=2, sample_size=16,
+            patch_size=2, num_embeds_ada_norm=10, norm_eps=1e-6,  # its default for the second norm is 1e-5, DiT's is not
+        ).double().eval()  # fmt: skip
+    randomise(reference)
+    first = reference.transformer_blocks[0].norm1.emb
+    for block in reference.transformer_blocks:  # it keeps one copy per block, which are equal in published files
+        block.norm1.emb.load_state_dict(first.state_dict())
+        block.norm1.emb.time_proj = ExactTimesteps(256)
+    x, t, y = images(3, 4, 16, 16), timesteps(3), torch.tensor([0, 7, 10])
+    call = {"hidden_states": x, "timestep": t, "class_labels": y}
+    assert compare(network(DIT), reference, x, t, y, **call) <= TOLERANCE
+
+
+# Goldens: the original authors' code at a small width
+
+CONDITIONED = "conditioning: {t: {embed: sinusoidal, dim: 32}, y: {embed: label, classes: 10}}"
+OPENAI = "levels: [{channels: 32}, {channels: 64, attention: full}, {channels: 64, attention: full}]"
+
+
+def openai(convention: str, conditioning: str, *settings: str) -> str:
+    label = ", y: [batch]" if "label" in conditioning else ""
+    lines = "\n  ".join([OPENAI, "mid: {attention: full}", *settings])
+    return f"""
+netspec: 1
+name: openai
+convention: {convention}
+inputs: {{x: [batch, 3, 32, 32], t: [batch]{label}}}
+output: [batch, 6, 32, 32]
+dims: {{batch: {{min: 1, opt: 2, max: 4}}}}
+{conditioning}
+unet:
+  {lines}
+"""
+
+
+def latent(channels: int, inputs: str, conditioning: str, *settings: str) -> str:
+    lines = "\n  ".join(settings)
+    return f"""
+netspec: 1
+name: latent
+inputs: {{x: [batch, {channels}, 16, 16], t: [batch], {inputs}}}
+output: [batch, {channels}, 16, 16]
+dims: {{batch: {{min: 1, opt: 2, max: 4}}}}
+conditioning: {{t: {{embed: sinusoidal, dim: 32}}{conditioning}}}
+unet:
+  base_channels: 32
+  {lines}
+"""
+
+
+GOLDENS = {  # name: (spec, layout, the reference's names of our inputs)
+    "sd15_unet": (
+        latent(
+            4, "text: [batch, 7, 24]", "",
+            "levels: [{multiplier: 1, transformer: 1}, {multiplier: 2, transformer: 1}, {multiplier: 2, transformer: 1}, "
+            "{multiplier: 2}]",
+            "mid: {transformer: 1}", "transformer: {num_heads: 4, context: text}",
+        ),
+        "ldm", ("x", "timesteps", "context"),
+    ),
+    "ldm_cin256_crossattn": (
+        latent(
+            3, "token: [batch, 3, 24]", "",
+            "levels: [{multiplier: 1}, {multiplier: 2, transformer: 1}, {multiplier: 3, transformer: 1}, "
+            "{multiplier: 5, transformer: 1}]",
+            "blocks_per_level: 1", "mid: {transformer: 1}", "transformer: {num_heads: 1, context: token}",
+        ),
+        "ldm", ("x", "timesteps", "context"),
+    ),
+    "sdxl_unet": (
+        latent(
+            4, "text: [batch, 7, 24], extra: [batch, 20]", ", extra: mlp",
+            "levels: [{multiplier: 1}, {multiplier: 2, transformer: 2}, {multiplier: 4, transformer: 3}]",
+            "mid: {transformer: 3}", "transformer: {head_dim: 16, context: text}",
+        ),
+        "ldm", ("x", "timesteps", "context", "y"),
+    ),
+    "guided_adm256_cond": (
+        openai("adm", CONDITIONED, "attention: {head_dim: 16}", "downsample: resnet", "upsample: resnet"),
+        "ldm", ("x", "timesteps", "y"),
+    ),
+    "guided_convupdown_noss": (
+        openai("ldm", "conditioning: {t: {embed: sinusoidal, dim: 32}}", "attention: {head_dim: 16}",
+               "blocks_per_level: 1"),
+        "ldm", ("x", "timesteps"),
+    ),
+    "improved_imagenet64_cond": (
+        openai("adm", CONDITIONED, "attention: {num_heads: 4}", "blocks_per_level: 3"),
+        "ldm", ("x", "timesteps", "y"),
+    ),
+    "dit_xl2_classcond": (DIT, "dit", ("x", "t", "y")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_golden(name: str) -> None:
+    text, layout, inputs = GOLDENS[name]
+    golden, model = Golden(name), network(text)
+    load_weights(model, golden.weights(), layout)
+    with torch.no_grad():
+        output = model(*golden.inputs(inputs))
+    assert difference(output, golden.output) <= TOLERANCE
+    assert float((output - golden.output).abs().max()) <= golden.tolerance
+
+
+# The comparison itself: what must not pass, does not
+
+
+def _ddpm_against(model: Model, reference: nn.Module) -> float:
+    x, t = images(2, 3, 16, 16), timesteps(2)
+    return compare(model, reference, x, t, sample=x, timestep=t)
+
+
+def test_a_wrong_epsilon_is_seen() -> None:
+    model = network(ddpm_spec(AT_16, norm="{groups: 8, eps: 1e-5}"))  # the twin's is 1e-6
+    assert _ddpm_against(model, ddpm_twin((False, True, False, False))) > TOLERANCE
+
+
+def test_swapped_queries_and_keys_are_seen() -> None:
+    model, reference = network(ddpm_spec(AT_16)), ddpm_twin((False, True, False, False))
+    assert _ddpm_against(model, reference) <= TOLERANCE
+    attention = model.get_submodule("down_1_attn_0")
+    attention.q, attention.k = attention.k, attention.q
+    x, t = images(2, 3, 16, 16), timesteps(2)
+    with torch.no_grad():
+        assert difference(model(x, t), reference(x, t).sample) > TOLERANCE
+
+
+@pytest.mark.parametrize("wrong", ["order: cos_sin", "freq_shift: 0"])
+def test_a_wrong_timestep_embedding_is_seen(wrong: str) -> None:
+    model = network(ddpm_spec(AT_16).replace("dim: 32}", f"dim: 32, {wrong}}}"))
+    assert _ddpm_against(model, ddpm_twin((False, True, False, False))) > TOLERANCE
+
+
+def test_rows_of_q_k_v_in_the_other_order_are_seen() -> None:
+    from netspec.weights.layouts.ldm import Ldm
+
+    text, _, inputs = GOLDENS["improved_imagenet64_cond"]
+    golden, model = Golden("improved_imagenet64_cond"), network(text)
+    load_weights(model, golden.weights(), Ldm(qkv="parts_first"))
+    with torch.no_grad():
+        assert difference(model(*golden.inputs(inputs)), golden.output) > TOLERANCE
+
+
+def test_outputs_that_prove_nothing_are_refused() -> None:
+    same = torch.ones(2, 3, dtype=torch.float64)
+    with pytest.raises(AssertionError, match="proves nothing"):
+        difference(same, same)
+    with pytest.raises(AssertionError):
+        difference(images(2, 3).float(), images(2, 3).float())
