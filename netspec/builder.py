@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from netspec.errors import SpecPath
+from netspec.errors import Diagnostic, ShapeError, SpecPath
 from netspec.plan import Node, Origin, Problem, Value
 from netspec.registry import Component
 from netspec.tensors import TensorType
@@ -14,6 +14,8 @@ from netspec.wiring.join import Sum
 
 if TYPE_CHECKING:
     from netspec.spec import Spec
+
+MAX_NODES = 4096  # so that no spec, however hostile, takes long to refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Builder:
         out = component.infer(*types, **width)
         node = Node(name, component, inputs, out, self._origin(near or at), stage)
         self.nodes.append(node)
+        if len(self.nodes) > MAX_NODES:
+            raise ShapeError(self._too_large())
         return node.value
 
     def vector(self, width: int) -> Value | None:
@@ -108,6 +112,16 @@ class Builder:
                 help=(f"add `conditioning:` with a timestep or a label, or write `{key}: none`",),
             ),
             at,
+        )
+
+    def _too_large(self) -> Diagnostic:
+        family = self.spec.family.name
+        return Diagnostic(
+            "NS316",
+            f"the network has more than {MAX_NODES:,} nodes",
+            self.spec.place((family,)).key,
+            help=("the largest published ones have a few hundred: are depth and blocks as meant?",),
+            path=family,
         )
 
     def _origin(self, at: SpecPath) -> Origin:

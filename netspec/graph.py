@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -86,7 +86,8 @@ def _stream(name: str, seed: int, device: str | torch.device) -> Iterator[None]:
         yield
         return
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        torch.manual_seed((seed << 32) ^ zlib.crc32(name.encode()))
+        digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+        torch.manual_seed(int.from_bytes(digest[:4]))  # the CPU's generator reads 32 bits of a seed
         yield
 
 

@@ -122,6 +122,10 @@ class Plan:
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
 
+    def __deepcopy__(self, memo: object) -> Plan:
+        """A copied network shares its plan, which nobody can change."""
+        return self
+
     @cached_property
     def cost(self) -> Cost:
         """The whole network's cost at `opt`."""

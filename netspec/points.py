@@ -43,7 +43,7 @@ def _settings(plan: Plan) -> Iterator[tuple[str, Env]]:
 def _odd(dim: Dim, step: int, index: int) -> int:
     """A size that is an odd multiple of its step, inside the range and, where there is room, none of its points.
     Every second dim takes the next such size, so that an image is not square."""
-    inside = [size for size in range(dim.min, dim.max + 1, step) if (size - dim.min) % step == 0]
+    inside = range(dim.min, dim.max + 1, step)[:4096]  # a range may be hostile; a slice of one costs nothing
     odd = [size for size in inside if (size // step) % 2 and size not in (dim.min, dim.opt, dim.max)]
     choices = odd or [size for size in inside if size != dim.opt] or [dim.opt]
     return choices[index % 2 if len(choices) > 1 else 0]

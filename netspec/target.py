@@ -124,14 +124,14 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str, span: Span | None = None) -> type[Target]:
-    """The exporter of that name. Raises UnknownName (NS207), pointing at `span`, where none is installed."""
+    """The exporter of that name. Raises UnknownName (NS215), pointing at `span`, where none is installed."""
     found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
     if found:
         return found[0].load()  # type: ignore[no-any-return]  # entry points are untyped
     close = get_close_matches(name, names(), n=1)
     raise UnknownName(
         Diagnostic(
-            "NS207",
+            "NS215",
             f"no exporter is called `{name}`",
             span,
             f"did you mean `{close[0]}`?" if close else "",

@@ -50,7 +50,7 @@ class Heads(Record):
             field=field,
             label=f"{channels} / {divisor} = {channels / divisor:g}",
             subject=str(channels),
-            fits=frozenset(n for n in range(4, channels // 4 + 1) if channels % n == 0),
+            fits=frozenset(n for n in range(4, min(channels // 4, 1024) + 1) if channels % n == 0),
         )
 
 
@@ -71,7 +71,7 @@ class Transformer(Component, Heads, kind="transformer", usual="spatial", shortha
     forward(x, context): x (N, C, H, W), context (N, L, D) or absent.
     """
 
-    depth: Annotated[int, Param("transformer blocks in the stack", ge=1)] = 1
+    depth: Annotated[int, Param("transformer blocks in the stack", ge=1, le=256)] = 1
     context: Annotated[str | None, Param("the input whose tokens every block attends to", refers="input")] = None
 
     trial = (

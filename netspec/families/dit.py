@@ -41,7 +41,7 @@ class DiT(Family, name="dit"):
 
     patch_size: Annotated[int, Param("side of a patch in pixels", ge=1)]
     hidden_size: Annotated[int, Param("width of the tokens", ge=1)]
-    depth: Annotated[int, Param("number of blocks", ge=1)]
+    depth: Annotated[int, Param("number of blocks", ge=1, le=1024)]
     num_heads: Annotated[int | None, Param("number of attention heads", ge=1)] = None
     head_dim: Annotated[int | None, Param("channels of one head", ge=1)] = None
     mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of hidden_size", gt=0)] = 4.0

@@ -22,7 +22,7 @@ class Level(Record, shorthand="channels"):
 
     channels: Annotated[int | None, Param("channels of this level", ge=1)] = None
     multiplier: Annotated[float | None, Param("channels as a multiple of unet.base_channels", gt=0)] = None
-    blocks: Annotated[int | None, Param("blocks of this level, where it differs from blocks_per_level", ge=1)] = None
+    blocks: Annotated[int | None, Param("blocks of this level, where it differs from blocks_per_level", ge=1, le=256)] = None
     attention: Annotated[Attention | None, Param("self-attention after the blocks", inherits="attention")] = None
     transformer: Annotated[
         Transformer | None, Param("a transformer after the blocks; a number is its depth", inherits="transformer")
@@ -32,7 +32,7 @@ class Level(Record, shorthand="channels"):
 class Mid(Record):
     """The blocks between encoder and decoder, at the deepest level's size; attention after each but the last."""
 
-    blocks: Annotated[int, Param("number of blocks", ge=1)] = 2
+    blocks: Annotated[int, Param("number of blocks", ge=1, le=256)] = 2
     attention: Annotated[Attention | None, Param("self-attention between the blocks", inherits="attention")] = None
     transformer: Annotated[
         Transformer | None, Param("a transformer between the blocks; a number is its depth", inherits="transformer")
@@ -65,7 +65,7 @@ class UNet(Family, name="unet"):
 
     base_channels: Annotated[int | None, Param("the width that every level's multiplier multiplies", ge=1)] = None
     levels: Annotated[tuple[Level, ...], Param("one row per resolution, full resolution first")]
-    blocks_per_level: Annotated[int, Param("blocks of each encoder level", ge=1)] = 2
+    blocks_per_level: Annotated[int, Param("blocks of each encoder level", ge=1, le=256)] = 2
     block: Annotated[Block, Param("the block of every level")] = choice("resnet")
     attention: Annotated[Attention, Param("settings that every `attention` of a level starts from")] = choice("full")
     transformer: Annotated[Transformer, Param("settings that every `transformer` of a level starts from")] = choice(

@@ -39,7 +39,7 @@ class GroupNorm(Norm, name="group"):
                 field="groups",
                 label=f"{x.channels} / {self.groups} = {x.channels / self.groups:g}",
                 subject=str(x.channels),
-                fits=frozenset(n for n in range(1, x.channels + 1) if x.channels % n == 0),
+                fits=frozenset(n for n in range(1, min(x.channels, 1024) + 1) if x.channels % n == 0),
             )
 
     def cost(self, x: TensorType, out: TensorType) -> Cost:
