@@ -1,6 +1,6 @@
 """Every form of a flavour, side by side in one run on ONNX Runtime's CPU provider; results: docs/onnx-flavours.md.
 
-    python benchmarks/lowering_flavours.py [--rounds 101] [--network-rounds 15] [--threads 2]
+    python benchmarks/lowering_flavours.py [--rounds 101] [--network-rounds 15] [--threads 2] [--only fragments|networks]
 
 First each choice on the fragments where it matters, then whole networks: a U-Net with Stable Diffusion's blocks and a
 DiT with adaLN-Zero, hand-written so that the file needs only the emitter. Each form is exported and loaded; then all
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from exporters.lowering import FLAVOURS, ORT_CPU, PORTABLE, Flavour
 from exporters.onnx.exporter import OnnxExporter
-from exporters.request import ExportRequest, Port, Slot
+from netspec.target import ExportRequest, Port, Slot
 from netspec import ops
 
 
@@ -334,7 +334,7 @@ def compare(
         runs: dict[str, Callable[[], object]] = {"torch eager": lambda: model(*tensors)}
         notes = {"torch eager": ""}
         for number, (form, flavour) in enumerate(flavours.items()):
-            (path,) = OnnxExporter(flavour, f"{number}.onnx").run(request, folder)
+            (path,) = OnnxExporter(flavour).run(replace(request, file_name=str(number)), folder)
             start = time.perf_counter()
             runner = quiet_session(path, threads)
             load = time.perf_counter() - start
@@ -364,7 +364,7 @@ NETWORKS: Mapping[str, Flavour] = {
     "portable": PORTABLE,
     "ort-cpu, primitive attention": replace(ORT_CPU, attention="primitive"),
     "ort-cpu, affine group norm": replace(ORT_CPU, group_norm="affine"),
-    "ort-cpu, gemm": replace(ORT_CPU, linear="gemm"),
+    "ort-cpu, matmul": replace(ORT_CPU, linear="matmul"),
     "ort-cpu, fused modulation": replace(ORT_CPU, fused_modulation=True),
 }
 
@@ -374,13 +374,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=101, help="of each fragment")
     parser.add_argument("--network-rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", choices=("fragments", "networks"))
     settings = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(settings.threads)
     print(f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}, {settings.threads} threads")
-    for choice, name, model, x, y in fragments():
+    for choice, name, model, x, y in fragments() if settings.only != "networks" else ():
         request = fragment_request(model, x, y)
         compare(f"{choice}: {name}", request, [x, y], CHOICES[choice], settings.rounds, settings.threads)
+    if settings.only == "fragments":
+        return
     for side, batch in ((32, 1), (32, 4)):
         feeds = inputs_at(batch, side)
         request = unet_request(UNet((160, 320, 640)), 4)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from netspec import document, layers, planner, registry, validation
+from netspec import document, embedded, layers, planner, registry, validation
 from netspec import spec as specs
 from netspec.analysis import Summary, summarise
 from netspec.errors import Diagnostic, SpecError
@@ -22,12 +22,15 @@ PathLike = str | os.PathLike[str]
 
 
 def load(path: PathLike, *, variant: str | None = None, set: Mapping[str, Any] | Sequence[str] = ()) -> Spec:
-    """The spec in a file, with a variant and settings laid over it.
+    """The spec in a file, with a variant and settings laid over it. A `.safetensors` or `.onnx` file that netspec
+    wrote holds its spec too.
 
     `set` maps paths to values (`{"unet.levels[1].channels": 96}`), or holds `path=value` texts as `--set` takes them.
-    Raises SpecError with everything that is wrong with the file.
+    Raises SpecError with everything that is wrong with the file, WeightsError for a file that holds no spec.
     """
-    return _resolve(document.load(path), variant, set)
+    text = embedded.spec_text(os.fspath(path))
+    parsed = document.load(path) if text is None else document.loads(text, os.fspath(path))
+    return _resolve(parsed, variant, set)
 
 
 def loads(
@@ -60,17 +63,19 @@ def check(path: PathLike, *, variant: str | None = None, set: Mapping[str, Any] 
     Without `variant` every variant of the file is checked too.
     """
     try:
-        spec = load(path, variant=variant, set=set)
+        parsed = document.load(path)
+        spec = _resolve(parsed, variant, set)
         lower(spec)
     except SpecError as error:
         return list(error.diagnostics)
-    found: list[Diagnostic] = []
+    found: dict[tuple[object, ...], Diagnostic] = {}  # what two variants share is told once
     for name in spec.variants if variant is None else ():
         try:
-            lower(load(path, variant=name, set=set))
+            lower(_resolve(parsed, name, set))
         except SpecError as error:
-            found += [finding for finding in error.diagnostics if finding not in found]
-    return found
+            for each in error.diagnostics:
+                found.setdefault((each.code, each.message, each.label, each.span.order if each.span else ()), each)
+    return list(found.values())
 
 
 def summary(spec: Spec) -> Summary:

@@ -91,7 +91,7 @@ class Builder:
                 Problem(
                     "NS312",
                     f"context `{name}` is not a token sequence",
-                    label=f"{name} is {value.type}",
+                    label=f"`{name}` is {self.spec.inputs[name]}",
                     help=(f"write the input as [batch, tokens, width], such as `{name}: [batch, 77, 768]`",),
                 ),
                 at,
@@ -120,6 +120,7 @@ class Builder:
             "NS316",
             f"the network has more than {MAX_NODES:,} nodes",
             self.spec.place((family,)).key,
+            "lowering stopped here",
             help=("the largest published ones have a few hundred: are depth and blocks as meant?",),
             path=family,
         )

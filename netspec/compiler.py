@@ -15,6 +15,7 @@ from netspec import __version__, graph, proof
 from netspec import spec as specs
 from netspec.analysis import summarise, tables
 from netspec.bundle import Manifest, ParityRow, Port, file_entries, open_bundle
+from netspec.embedded import SPEC_KEY
 from netspec.errors import Diagnostic, UnknownName, WeightsError
 from netspec.plan import Plan
 from netspec.planner import lower
@@ -110,7 +111,7 @@ class _Build:
         """The weights of one target's precision, its graph, and the parity of both."""
         dtype = _dtype(name, wanted)
         target = exporter(self.plan.spec, name, wanted)
-        model = graph.build(self.plan, device="meta", dtype=dtype)
+        model = graph.build(self.plan, device="meta", dtype=dtype).eval()
         layout = store.layout_of(self.plan, model)
         weights = self.folder / weights_name(wanted.precision)
         self._write_weights(layout, weights, dtype)
@@ -195,7 +196,7 @@ def request_for(
         weights={name: Slot(location, offset, length) for name, (offset, length) in layout.places.items()},
         multiples=multiples(plan),
         origins={node.name: node.origin for node in plan},
-        metadata={store.SPEC_KEY: specs.text(plan.spec)},
+        metadata={SPEC_KEY: specs.text(plan.spec)},
     )
 
 

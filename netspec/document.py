@@ -150,9 +150,13 @@ def _did_you_mean(name: str) -> Iterator[str]:
         yield f"the folder `{folder}` does not exist"
         return
     specs = [spec for spec in names if spec.endswith((".yaml", ".yml"))]
-    close = difflib.get_close_matches(wanted, specs, n=3) or difflib.get_close_matches(f"{wanted}.yaml", specs, n=3)
-    if close:
-        yield "did you mean " + " or ".join(f"`{os.path.join(folder, spec)}`" for spec in close) + "?"
+    stems: dict[str, list[str]] = {}
+    for spec in specs:
+        stems.setdefault(os.path.splitext(spec)[0], []).append(spec)  # the suffix alone makes no two names alike
+    close = difflib.get_close_matches(wanted.removesuffix(".yaml").removesuffix(".yml"), stems, n=3)
+    found = [spec for stem in close for spec in stems[stem] if spec != wanted]
+    if found:
+        yield "did you mean " + " or ".join(f"`{os.path.join(folder, spec)}`" for spec in found) + "?"
 
 
 def _decode(data: bytes, name: str) -> str:

@@ -32,6 +32,7 @@ def unmet(plan: Plan) -> Iterator[Diagnostic]:
             f"the network takes {gflops:.4g} GFLOPs, the spec expects {expect.gflops:g}",
             spec.place(("expect", "gflops")).value,
             f"off by {gflops - expect.gflops:+.4g}",
+            help=("run `netspec show` for where they are, or update the number",),
             path="expect.gflops",
         )
     shape = tuple(size.opt for size in next(iter(plan.outputs.values())).type.shape)
@@ -40,5 +41,15 @@ def unmet(plan: Plan) -> Iterator[Diagnostic]:
             "NS404",
             f"the output is {list(shape)} at opt, the spec expects {list(expect.output)}",
             spec.place(("expect", "output")).value,
+            _difference(expect.output, shape),
+            help=("update the sizes, or those of `output`",),
             path="expect.output",
         )
+
+
+def _difference(wanted: tuple[int, ...], actual: tuple[int, ...]) -> str:
+    """The first size that differs, in words."""
+    if len(wanted) != len(actual):
+        return f"{len(wanted)} sizes instead of {len(actual)}"
+    index = next(i for i, (a, b) in enumerate(zip(wanted, actual, strict=True)) if a != b)
+    return f"size {index} is {actual[index]}, not {wanted[index]}"

@@ -90,8 +90,12 @@ class Findings:
         if foreign := synonyms.lookup(key, path):
             return label, foreign
         known = list(v.rules["properties"])
-        if meant := nearest(key, [each for each in known if each not in v.value]):
-            return f"did you mean `{meant}`?", ""
+        layer = _layer(document, (*path, key))
+        # A key that stands beside its own misspelling was not meant, unless another layer wrote it.
+        if meant := nearest(key, [k for k in known if k not in v.value or _layer(document, (*path, k)) != layer]):
+            span = key_span(document, (*path, key))
+            dotted = span.end_column - span.column > len(key) + len('""')  # a whole path, in a variant or in `--set`
+            return f"did you mean `{path_text((*path, meant)) if dotted else meant}`?", ""
         families = {name for name in self._schema["properties"] if f"family.{name}" in self._schema["$defs"]}
         home = self._homes.belongs(key, path, frozenset(families.difference(document.data)))
         return label, home or f"keys here: {listed(known)}"
@@ -149,6 +153,12 @@ def _oversized(value: Any, path: SpecPath) -> Iterator[tuple[SpecPath, int, int]
             return
         for key, each in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _oversized(each, (*path, key))
+
+
+def _layer(document: Document, path: SpecPath) -> object:
+    """What wrote a value: a file, a variant, the `--set` arguments."""
+    place = document.places.get(path)
+    return (id(place.value.source), place.origin) if place else None
 
 
 def _extra(v: Violation) -> list[str]:

@@ -31,7 +31,7 @@ from netspec.shorthands import shorthand
 
 MAX_EXTENDS = 16
 TAGS = ("type", "embed")  # the keys that name a component
-_PART = re.compile(r"(?:^|\.)([^.\[\]=]+)|\[(\d+)\]")
+_PART = re.compile(r"(?:^|(?<=.)\.)([^.\[\]=]+)|\[(\d+)\]")
 
 
 def compose(document: Document, *, variant: str | None = None, settings: Sequence[str] = ()) -> Document:
@@ -113,7 +113,7 @@ class _Layers:
         """Apply `variants.<name>`."""
         variants = self.data.get("variants")
         known = list(variants) if isinstance(variants, dict) else []
-        if name not in known:
+        if not isinstance(variants, dict) or name not in variants:
             raise UnknownName(_unknown_variant(name, known, self.places.get(("variants",))))
         self._drop_expect()
         root: SpecPath = ("variants", name)
@@ -159,7 +159,7 @@ class _Layers:
                 self.places.setdefault(path[: depth + 1], Place(span, span, places[()].origin))
             self._open(path[: depth + 1])
             target = target[part]
-        keyed = {relative: place for relative, place in places.items()}
+        keyed = dict(places)
         keyed[()] = replace(keyed[()], key=span)
         self.merge(path, value, keyed)
 
@@ -197,7 +197,9 @@ class _Layers:
     def _check_step(self, target: Any, part: str | int, path: SpecPath, span: Span) -> None:
         if isinstance(part, int):
             if not isinstance(target, list) or part >= len(target):
-                size = f"it has {len(target)}" if isinstance(target, list) else "it is no list"
+                owner = path_text(path[:-1])
+                rows = f"`{owner}` has {len(target)}, counted from 0" if isinstance(target, list) else ""
+                size = rows or f"`{owner}` is no list"
                 raise UnknownName(
                     Diagnostic("NS206", f"`{path_text(path)}` does not exist", span, size, path=path_text(path))
                 )
@@ -259,7 +261,8 @@ def _copy(value: Any) -> Any:
 def _unknown_variant(name: str, known: Sequence[str], place: Place | None) -> Diagnostic:
     source = Source("--variant", name)
     close = get_close_matches(name, known, n=1)
-    listing = f"this spec has {', '.join(f'`{variant}`' for variant in known)}" if known else "this spec has no variants"
+    names = ", ".join(f"`{variant}`" for variant in known)
+    listing = f"this spec has {names}" if known else "this spec has no variants"
     return Diagnostic(
         "NS205",
         f"unknown variant `{name}`",

@@ -29,8 +29,8 @@ class _Cause:
     first: Placed
     spot: _Spot
     fits: frozenset[int]
-    subjects: list[str] = field(default_factory=list)
-    paths: list[SpecPath] = field(default_factory=list)
+    subjects: dict[str, None] = field(default_factory=dict)  # in the order of the network, each once
+    paths: dict[SpecPath, None] = field(default_factory=dict)
 
 
 def diagnose(spec: Spec, problems: Iterable[Placed]) -> list[Diagnostic]:
@@ -42,9 +42,8 @@ def diagnose(spec: Spec, problems: Iterable[Placed]) -> list[Diagnostic]:
         spot = _locate(places, placed)
         cause = causes.setdefault(_cause_key(placed, spot), _Cause(placed, spot, placed.problem.fits))
         cause.fits &= placed.problem.fits
-        for known, new in ((cause.subjects, placed.problem.subject), (cause.paths, spot.path)):
-            if new not in known:
-                known.append(new)  # type: ignore[attr-defined]  # a list of each
+        cause.subjects[placed.problem.subject] = None
+        cause.paths[spot.path] = None
     return [_diagnostic(places, cause) for cause in causes.values()]
 
 
@@ -104,16 +103,18 @@ def _diagnostic(places: Mapping[SpecPath, Place], cause: _Cause) -> Diagnostic:
 
 def _also(cause: _Cause) -> Iterator[str]:
     """What else the cause hits: other widths, or other rows."""
-    if cause.subjects[1:]:
-        yield f"same for {', '.join(cause.subjects[1:])}"
-    elif not cause.spot.written and cause.paths[1:]:
-        yield f"same for {', '.join(path_text(path) for path in cause.paths[1:])}"
+    _, *others = cause.subjects
+    _, *paths = cause.paths
+    if others:
+        yield f"same for {', '.join(others)}"
+    elif not cause.spot.written and paths:
+        yield f"same for {', '.join(path_text(path) for path in paths)}"
 
 
 def _fitting(cause: _Cause) -> Iterator[str]:
     if cause.first.problem.fits:
         choice = "" if cause.spot.written else f" of {path_text(_choice(cause.first))}"
-        words = f"values{choice} that fit" + (" every level" if cause.subjects[1:] else "")
+        words = f"values{choice} that fit" + (" every level" if len(cause.subjects) > 1 else "")
         values = ", ".join(str(value) for value in sorted(cause.fits)[:_MOST_FITS]) or "none: choose other channels"
         yield f"{words}: {values}"
 

@@ -40,7 +40,7 @@ def lower(spec: Spec) -> Plan:
 
 
 def _type(spec: Spec, name: str, value: Input) -> TensorType:
-    batch, *rest = (spec.size(word) for word in value.shape)
+    batch, *rest = [spec.size(word) for word in value.shape]
     dtype = value.dtype or (spec.conditioning[name].input_dtype if name in spec.conditioning else "")
     match rest:
         case []:
@@ -49,7 +49,8 @@ def _type(spec: Spec, name: str, value: Input) -> TensorType:
             return TensorType("vector", batch, width.opt, dtype=value.dtype)
         case [count, width]:
             return TensorType("tokens", batch, width.opt, (count,), dtype=value.dtype)
-        case [channels, *grid]:
+        case _:
+            channels, *grid = rest
             return TensorType("image", batch, channels.opt, tuple(grid), dtype=value.dtype)
 
 
@@ -77,6 +78,7 @@ def _input_problems(spec: Spec, inputs: Mapping[str, TensorType], images: list[s
             second.key,
             "another image",
             labels=(Label(first.key or first.value, "an image"),),
+            help=("join them along their channels into one input",),
             path=f"inputs.{images[1]}",
         )
     used = {*images, *spec.conditioning, *referred(spec.family)}
@@ -86,6 +88,7 @@ def _input_problems(spec: Spec, inputs: Mapping[str, TensorType], images: list[s
                 "NS204",
                 f"input `{name}` is not used",
                 spec.place(("inputs", name)).key,
+                "nothing reads it",
                 help=(f"embed it (`conditioning: {{{name}: …}}`), or name it as the `context` of a transformer",),
                 path=f"inputs.{name}",
             )
@@ -97,7 +100,7 @@ def _rank_problems(spec: Spec, inputs: Mapping[str, TensorType]) -> Iterator[Dia
         if len(spec.inputs[name].shape) != rule.rank:
             yield Diagnostic(
                 "NS313",
-                f"`{rule.name}` embeds {_wanted(rule)}, `{name}` is {inputs[name]}",
+                f"`{rule.name}` embeds {_wanted(rule)}, `{name}` is {spec.inputs[name]}",
                 spec.place(("inputs", name)).value,
                 help=(f"write `{name}: {_wanted(rule)}`",),
                 path=f"inputs.{name}",

@@ -199,9 +199,11 @@ class Component(Record):
             cls.name = name
             _register(cls)
 
-    def check(self, *inputs: TensorType, channels: int | None = None) -> Iterator[Problem]:
-        """Everything about these inputs that this component cannot work with."""
+    def _fits(self, *inputs: TensorType, channels: int | None = None) -> Iterator[Problem]:
+        """Everything about these inputs that this component cannot work with: nothing, unless it says otherwise."""
         return iter(())
+
+    check: ClassVar[Callable[..., Iterator[Problem]]] = _fits  # each component names the inputs that it takes
 
 
 _KINDS: dict[str, type[Component]] = {}

@@ -6,7 +6,7 @@ are the paths that already have an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -19,6 +19,7 @@ from netspec.registry import Optional, Slot
 from netspec.suggestions import listed, nearest
 
 _MOST = 100  # findings
+_LISTED = 8  # places that one error names
 
 # The word that stands beside the inputs' names: the conditioning vectors as tokens.
 _ALSO_INPUTS: Mapping[SpecPath, tuple[str, ...]] = {("dit", "context", "input"): ("conditioning",)}
@@ -79,9 +80,12 @@ def _one_output(view: View) -> Iterator[Diagnostic]:
 
 def _known_sizes(view: View) -> Iterator[Diagnostic]:
     dims = view.mapping("dims")
+    unknown: dict[str, list[SpecPath]] = {}
     for path, word in view.words():
         if word not in dims:
-            yield _unknown_size(view, path, word, dims, value_span(view.document, path))
+            unknown.setdefault(word, []).append(path)
+    for word, paths in unknown.items():
+        yield _unknown_size(view, paths[0], word, dims, value_span(view.document, paths[0]), paths[1:])
     for name in view.mapping("targets"):
         for word in view.mapping("targets", name, "dims"):
             if word not in dims:
@@ -89,7 +93,9 @@ def _known_sizes(view: View) -> Iterator[Diagnostic]:
                 yield _unknown_size(view, at, word, dims, key_span(view.document, at))
 
 
-def _unknown_size(view: View, path: SpecPath, word: str, dims: Mapping[str, Any], span: Span) -> Diagnostic:
+def _unknown_size(
+    view: View, path: SpecPath, word: str, dims: Mapping[str, Any], span: Span, also: Sequence[SpecPath] = ()
+) -> Diagnostic:
     meant = nearest(word, dims)
     help_text = f"sizes of `dims`: {listed(dims)}" if dims else "`dims` gives a word its range"
     return Diagnostic(
@@ -97,6 +103,7 @@ def _unknown_size(view: View, path: SpecPath, word: str, dims: Mapping[str, Any]
         f"unknown size `{word}`",
         span,
         f"did you mean `{meant}`?" if meant else "not a word of `dims`",
+        notes=(f"same at {', '.join(path_text(each) for each in also[:_LISTED])}",) if also else (),
         help=() if meant else (help_text, f"add `{word}: {{min: 1, opt: 1, max: 1}}` to `dims`, or write a number"),
         path=path_text(path),
     )
@@ -181,6 +188,27 @@ def _known_convention(view: View) -> Iterator[Diagnostic]:
         )
 
 
+def _known_exporters(view: View) -> Iterator[Diagnostic]:
+    wanted = {name: view.mapping("targets", name).get("exporter") for name in view.mapping("targets")}
+    if not any(isinstance(exporter, str) for exporter in wanted.values()):
+        return
+    from netspec import target  # looks at every installed package: only where a spec names an exporter
+
+    known = target.names()
+    for name, exporter in wanted.items():
+        if isinstance(exporter, str) and exporter not in known:
+            at: SpecPath = ("targets", name, "exporter")
+            meant = nearest(exporter, known)
+            yield Diagnostic(
+                "NS215",
+                f"no exporter is called `{exporter}`",
+                value_span(view.document, at),
+                f"did you mean `{meant}`?" if meant else "not installed",
+                help=(f"installed exporters: {listed(known) or 'none'}",),
+                path=path_text(at),
+            )
+
+
 def _shared_settings(view: View) -> Iterator[Diagnostic]:
     """A row's settings without a name belong to the component that the family's shared key names."""
     for field, value, path in family_values(view):
@@ -212,5 +240,6 @@ _RULES: tuple[Callable[[View], Iterator[Diagnostic]], ...] = (
     _ordered_ranges,
     _known_inputs,
     _known_convention,
+    _known_exporters,
     _shared_settings,
 )

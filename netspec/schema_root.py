@@ -224,4 +224,10 @@ def _named_file(what: str, description: str, each: Node) -> Node:
         "x-name": what,
         "x-expected": "letters, digits, `.`, `_` and `-`, beginning with a letter or digit",
     }
-    return {"type": "object", "description": description, "propertyNames": names, "additionalProperties": each}
+    return {
+        "type": "object",
+        "description": description,
+        "propertyNames": names,
+        "additionalProperties": each,
+        "maxProperties": MOST_NAMES,  # each is checked like a spec of its own
+    }

@@ -34,7 +34,7 @@ def _axis(spec: Spec, name: str, axis: int, word: int | str, nodes: Sequence[Nod
     broken = next((size for size in sizes if not size.whole), None)
     if broken is None:
         return
-    same = all(size.offset == 0 for size in sizes) and not broken.fixed or _shrinks_only(sizes)
+    same = (not broken.fixed and all(size.offset == 0 for size in sizes)) or _shrinks_only(sizes)
     points = {_span(spec, name, axis, word, point): point for point in POINTS}
     for span, point in points.items():
         index = POINTS.index(point)
@@ -60,7 +60,7 @@ def _shrinks_only(sizes: Sequence[Size]) -> bool:
 
 
 def _scaled(a: Fraction, b: Fraction) -> bool:
-    return a == b or (a != 0 and b != 0 and (a / b).denominator == 1 or (b / a).denominator == 1)
+    return a == b or (a != 0 and b != 0 and 1 in ((a / b).denominator, (b / a).denominator))
 
 
 def _multiple(sizes: Sequence[Size], spec: Spec, name: str, axis: int) -> int:
@@ -125,7 +125,7 @@ def mismatch(
     got = made.type.shape
     path: SpecPath = ("output",) if spec.place(("output",)).key else ("outputs", name)
     for axis in (2, 3):
-        if said[axis].values != got[axis].values:
+        if _differs(said[axis], got[axis]):
             label = f"the network gives {got[axis]}"
             if any(size.offset for node in nodes for size in node.out.sizes if not size.fixed) or _valid(nodes):
                 label = f"valid convolutions give {got[axis]}"
@@ -138,10 +138,20 @@ def mismatch(
                 path=f"output[{axis}]",
             )
             return
-    if said[0].values != got[0].values:
+    if _differs(said[0], got[0]):
         yield Diagnostic(
-            "NS304", f"output's batch is {got[0]}, the spec says {said[0]}", spec.place((*path, 0)).value, path="output[0]"
+            "NS304",
+            f"output's first size is {got[0]}, the spec says {said[0]}",
+            spec.place((*path, 0)).value,
+            "the batch of the image",
+            path="output[0]",
         )
+
+
+def _differs(said: Size, got: Size) -> bool:
+    """Whether two sizes are not the same: in their ranges, or as words, `[…, width, height]` for height and width."""
+    plain = got.factor == 1 and got.offset == 0
+    return said.values != got.values or bool(plain and said.symbols and got.symbols and said.symbols != got.symbols)
 
 
 def _valid(nodes: Sequence[Node]) -> bool:
@@ -150,7 +160,8 @@ def _valid(nodes: Sequence[Node]) -> bool:
 
 
 def _grid(shape: Sequence[Size]) -> str:
-    return "x".join(str(size) for size in shape[2:])
+    grid = shape[2:]
+    return ("x" if all(size.fixed for size in grid) else " x ").join(str(size) for size in grid)
 
 
 def chain(spec: Spec, nodes: Sequence[Node]) -> str:

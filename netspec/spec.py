@@ -40,6 +40,9 @@ class Input:
     shape: tuple[int | str, ...]
     dtype: str = ""
 
+    def __str__(self) -> str:
+        return f"[{', '.join(str(size) for size in self.shape)}]"
+
 
 @dataclass(frozen=True, slots=True)
 class Expect:
@@ -143,7 +146,7 @@ def _input(value: Any) -> Input:
 
 
 def _dims(values: Mapping[str, Any]) -> dict[str, Dim]:
-    return {name: Dim(value, value, value) if isinstance(value, int) else Dim(**value) for name, value in values.items()}
+    return {name: Dim(size, size, size) if isinstance(size, int) else Dim(**size) for name, size in values.items()}
 
 
 def _target(value: Mapping[str, Any]) -> Target:

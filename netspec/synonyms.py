@@ -113,6 +113,8 @@ TABLE: Final = (
     Synonym(("architecture", "model", "arch", "family", "network", "type"), _FAMILY, ("",)),
     Synonym(("version", "netspec_version", "spec_version", "schema_version"), "netspec (`netspec: 1`)"),
     Synonym(("base", "inherits", "parent", "_base_", "defaults"), "extends"),
+    Synonym(("parameters", "num_params", "n_params", "param_count", "total_params"), "params", ("expect",)),
+    Synonym(("flops", "macs", "gmacs", "tflops"), "gflops (2 x the multiply-adds, in billions)", ("expect",)),
     Synonym(("params", "parameters", "config", "kwargs", "args", "init_args"),
             "settings stand directly under the component that they belong to", whole=True),
     Synonym(("runtime",), "`runtime` is reserved for a later version: checkpointing and memory format are arguments "

@@ -27,7 +27,7 @@ _LISTED = 8  # places that one error names
 def validate(document: Document) -> None:
     """Check a composed document (everything that it extends, its variant and settings merged in).
 
-    Raises SchemaError or UnknownName with every violation: NS101 … NS107, NS201, NS202, NS203, NS207, NS208.
+    Raises SchemaError or UnknownName with every violation: NS101 … NS107, NS201, NS202, NS203, NS207, NS208, NS215.
     """
     found = list(violations(document))
     raise_all(_one_per_cause(found))

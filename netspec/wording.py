@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from netspec.suggestions import listed, nearest_name
 Node = Mapping[str, Any]
 
 _SWITCH_WORDS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_EXPRESSION = re.compile(r"[$*/+()]|\d\s*-\s*\d")
 _BOUND_WORDS = {
     "minimum": "at least {}",
     "maximum": "at most {}",
@@ -111,6 +113,8 @@ def _hints(value: Any, raw: str, expected: str, v: Violation) -> Iterator[str]:
         yield f"write `{_SWITCH_WORDS[value.lower()]}`: a spec knows only true and false"
     elif isinstance(value, str) and value.lower() in ("off", "no", "null", "false") and may_be_off:
         yield f"write `{NONE}` to switch it off"
+    elif isinstance(value, str) and "number" in expected and _EXPRESSION.search(value):
+        yield "a spec is data and computes nothing: write the result"
     elif type(value) is float and "a whole number" in expected and value.is_integer():
         yield f"write {int(value)}"
     elif type(value) in (int, float) and expected in ("a text", "a word"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,8 +45,10 @@ def lower() -> Callable[..., Plan]:
     return to_plan
 
 
+torch.set_num_threads(1)  # the networks here are tiny: threads would only wait for each other
+
+
 @pytest.fixture(autouse=True)
-def _random_state() -> Iterator[None]:
+def _random_state() -> None:
     """Every test starts from the same random numbers, whatever ran before it."""
     torch.manual_seed(0)
-    yield

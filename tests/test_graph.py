@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -111,14 +112,13 @@ def test_meta_allocates_nothing() -> None:
 
 
 @tiny
-@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
-def test_compiles(name: str, dynamic: bool) -> None:
+def test_compiles(name: str) -> None:
     """`eager` runs dynamo, which is what a module can break; code generation is PyTorch's own affair."""
     plan = plan_of(name)
     model = woken(graph.build(plan).eval())
     given = inputs_of(plan)
     torch._dynamo.reset()
-    compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=dynamic)
+    compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=True)
     with torch.no_grad():
         torch.testing.assert_close(compiled(*given), model(*given))
 
@@ -130,7 +130,7 @@ def test_exports(name: str) -> None:
     model = woken(graph.build(plan).eval())
     batch = torch.export.Dim("batch", min=2, max=4)
     shapes = tuple({0: batch} for _ in plan.inputs)
-    program = torch.export.export(model, tuple(inputs_of(plan)), dynamic_shapes=(shapes,), strict=False)
+    program = torch.export.export(model, tuple(inputs_of(plan)), dynamic_shapes=shapes, strict=False)
     given = inputs_of(plan, batch=3)
     with torch.no_grad():
         torch.testing.assert_close(program.module()(*given), model(*given))
@@ -160,7 +160,7 @@ def test_copies(name: str) -> None:
             parameter.zero_()
         assert torch.equal(model(*given), expected)
     assert clone.plan is model.plan
-    assert type(clone).__name__ == type(model).__name__
+    assert isinstance(clone, graph.Model)
 
 
 # Initial weights
@@ -216,10 +216,11 @@ def test_half_precision_survives_large_activations(name: str, dtype: torch.dtype
     """Inputs of 1e4: their squares, sums and logits leave float16, so norms and softmax must not compute in it."""
     plan = plan_of(name)
     model = woken(graph.build(plan).eval())
-    given = [x * 1e4 if kind.layout == "image" else x for x, kind in zip(inputs_of(plan), plan.inputs.values(), strict=True)]
+    kinds = list(plan.inputs.values())
+    given = [x * 1e4 if kind.layout == "image" else x for x, kind in zip(inputs_of(plan), kinds, strict=True)]
     half = graph.build(plan, dtype=dtype).eval()
     half.load_state_dict(model.state_dict())
-    cast = [x.to(dtype) if kind.dtype == "" else x for x, kind in zip(given, plan.inputs.values(), strict=True)]
+    cast = [x.to(dtype) if kind.dtype == "" else x for x, kind in zip(given, kinds, strict=True)]
     with torch.no_grad():
         expected, out = model(*given), half(*cast)
     assert out.dtype == dtype
@@ -233,8 +234,7 @@ def test_norm_and_softmax_of_huge_halves() -> None:
     """Alone, without a network to hide in: 6e4 is near the end of float16, its square far beyond."""
     from netspec import ops, registry, tensors
 
-    x = torch.full((1, 8, 4, 4), 6e4).half()
-    x[:, ::2] = -6e4
+    x = (6e4 * torch.randn(1, 8, 4, 4).sign()).half()
     kind = tensors.image(tensors.fixed(1), 8, tensors.fixed(4), tensors.fixed(4))
     for name, settings in (("group", {"groups": 2}), ("layer", {}), ("rms", {}), ("instance", {})):
         norm = registry.named("norm")[name](**settings).build(kind, kind).half()
@@ -323,12 +323,12 @@ def test_checkpointing_an_unknown_node() -> None:
 
 
 @pytest.fixture
-def label() -> Callable[[], nn.Module]:
+def label() -> Callable[[], Any]:
     plan = plan_of("tiny/unet", "conditioning.y.dropout=0.3")
     return lambda: graph.build(plan).get_submodule("embed_y")
 
 
-def test_training_drops_labels_at_the_stated_rate(label: Callable[[], nn.Module]) -> None:
+def test_training_drops_labels_at_the_stated_rate(label: Callable[[], Any]) -> None:
     module = label().train()
     with torch.no_grad():
         rows = module(torch.full((20_000,), 4))
@@ -338,7 +338,7 @@ def test_training_drops_labels_at_the_stated_rate(label: Callable[[], nn.Module]
     assert abs(null.float().mean() - 0.3) < 0.016  # five standard deviations of 20,000 draws
 
 
-def test_inference_never_drops_labels(label: Callable[[], nn.Module]) -> None:
+def test_inference_never_drops_labels(label: Callable[[], Any]) -> None:
     module = label().eval()
     with torch.no_grad():
         rows = module(torch.arange(11).repeat(200))

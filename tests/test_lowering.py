@@ -22,7 +22,8 @@ from exporters.lowering import FLAVOURS, ORT_CPU, Flavour, emit, register, table
 from exporters.lowering.dims import Dim, broadcast, exact_div, product, symbol
 from exporters.onnx.exporter import OnnxExporter
 from exporters.onnx.runtime import run
-from exporters.request import ExportRequest, Origin, Port, Slot
+from netspec.plan import Origin
+from netspec.target import ExportRequest, Port, Slot
 from netspec import ops
 from netspec.errors import ExportError, RegistrationError
 
@@ -383,7 +384,7 @@ def test_a_leaf_without_lowering_is_explained(tmp_path: Path) -> None:
         ports,
         [Port("out", ("n", 4), torch.float32)],
         "net",
-        origins={"mid_attn": Origin("unet.mid", "a.yaml", 21)},
+        origins={"mid_attn": Origin(("unet", "mid"), "a.yaml", 21)},
     )
     with pytest.raises(ExportError) as caught:
         emit(request, ORT_CPU)
@@ -478,7 +479,7 @@ def net_request(folder: Path | None = None, dtype: torch.dtype = torch.float32, 
         "net",
         weights=slots,
         multiples={"height": 2, "width": 2},
-        origins={"down_1_block_0": Origin("unet.levels[1]", "net.yaml", 7)},
+        origins={"down_1_block_0": Origin(("unet", "levels", 1), "net.yaml", 7)},
         metadata={"netspec.spec": "unet: {}"},
     )
     return replace(request, **changes)
@@ -606,7 +607,7 @@ def test_meta_weights_and_no_file_give_the_same_bytes_as_real_ones(tmp_path: Pat
     elsewhere = tmp_path / "empty"
     elsewhere.mkdir()
     (meta,) = OnnxExporter().run(replace(request, model=Net().to("meta").eval()), elsewhere)
-    (again,) = OnnxExporter(file_name="again.onnx").run(request, tmp_path)
+    (again,) = OnnxExporter().run(replace(request, file_name="again"), tmp_path)
     assert real.read_bytes() == meta.read_bytes() == again.read_bytes()
     assert [file.name for file in elsewhere.iterdir()] == ["model.onnx"]
 

@@ -7,23 +7,35 @@ which half of a GEGLU is the gate, how the rows of q, k and v are packed.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from twins import TOLERANCE, ExactTimesteps, Golden, difference, images, network, randomise, timesteps
 
 from netspec.graph import Model
 from netspec.weights.layouts import Layout
 from netspec.weights.layouts.diffusers import Diffusers
+from netspec.weights.layouts.ldm import Ldm
 from netspec.weights.load import load_weights
-from tests.twins import TOLERANCE, ExactTimesteps, Golden, difference, images, network, randomise, timesteps
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of other people's imports
     from diffusers import DiTTransformer2DModel, UNet2DConditionModel, UNet2DModel
 
-DIMS = "dims: {batch: {min: 1, opt: 2, max: 4}, height: {min: 16, opt: 16, max: 32}, width: {min: 16, opt: 16, max: 32}}"
+SIDE = "{min: 16, opt: 16, max: 32}"
+DIMS = f"dims: {{batch: {{min: 1, opt: 2, max: 4}}, height: {SIDE}, width: {SIDE}}}"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks this small lose more to waiting threads than they gain: a minute, on two busy cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def twin(cls: type[Any], time: ExactTimesteps, **config: Any) -> nn.Module:
@@ -36,7 +48,10 @@ def twin(cls: type[Any], time: ExactTimesteps, **config: Any) -> nn.Module:
     return model
 
 
-def compare(model: Model, reference: nn.Module, *inputs: Tensor, layout: str | Layout = "diffusers", **call: Any) -> float:
+def compare(
+    model: Model, reference: nn.Module, *inputs: Tensor, layout: str | Layout = "diffusers", **call: Any
+) -> float:
+    """The difference of both on the same inputs, ours by position, after carrying the reference's weights over."""
     load_weights(model, reference.state_dict(), layout)
     with torch.no_grad():
         return difference(model(*inputs), reference(**call).sample)
@@ -229,7 +244,7 @@ def test_dit_of_diffusers() -> None:
         warnings.simplefilter("ignore")
         reference: Any = DiTTransformer2DModel(
             num_attention_heads=4, attention_head_dim=16, in_channels=4, out_channels=8, num_layers=2, sample_size=16,
-            patch_size=2, num_embeds_ada_norm=10, norm_eps=1e-6,  # its default for the second norm is 1e-5, DiT's is not
+            patch_size=2, num_embeds_ada_norm=10, norm_eps=1e-6,  # 1e-5 by default, unlike DiT
         ).double().eval()  # fmt: skip
     randomise(reference)
     first = reference.transformer_blocks[0].norm1.emb
@@ -282,8 +297,8 @@ GOLDENS = {  # name: (spec, layout, the reference's names of our inputs)
     "sd15_unet": (
         latent(
             4, "text: [batch, 7, 24]", "",
-            "levels: [{multiplier: 1, transformer: 1}, {multiplier: 2, transformer: 1}, {multiplier: 2, transformer: 1}, "
-            "{multiplier: 2}]",
+            "levels: [{multiplier: 1, transformer: 1}, {multiplier: 2, transformer: 1}, "
+            "{multiplier: 2, transformer: 1}, {multiplier: 2}]",
             "mid: {transformer: 1}", "transformer: {num_heads: 4, context: text}",
         ),
         "ldm", ("x", "timesteps", "context"),
@@ -363,8 +378,6 @@ def test_a_wrong_timestep_embedding_is_seen(wrong: str) -> None:
 
 
 def test_rows_of_q_k_v_in_the_other_order_are_seen() -> None:
-    from netspec.weights.layouts.ldm import Ldm
-
     text, _, inputs = GOLDENS["improved_imagenet64_cond"]
     golden, model = Golden("improved_imagenet64_cond"), network(text)
     load_weights(model, golden.weights(), Ldm(qkv="parts_first"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from netspec import document, graph, layers, planner
+from netspec import document, graph, layers, planner, validation
 from netspec import spec as specs
 from netspec.plan import Plan
 from netspec.tensors import TensorType
@@ -53,8 +52,7 @@ def resolved(name: str) -> specs.Spec:
 
 
 def validated(loaded: document.Document) -> document.Document:
-    if importlib.util.find_spec("netspec.validation"):
-        importlib.import_module("netspec.validation").validate(loaded)
+    validation.validate(loaded)
     return loaded
 
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from netspec import document, graph, layers, planner, spec
+from netspec import api, graph, planner
 from netspec.graph import Model
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
@@ -26,8 +26,7 @@ TOLERANCE = 1e-9
 
 def network(text: str) -> Model:
     """The network of a spec, in float64, as it is at inference."""
-    plan = planner.lower(spec.resolve(layers.compose(document.loads(text))))
-    return graph.build(plan, dtype=torch.float64).eval()
+    return graph.build(planner.lower(api.loads(text)), dtype=torch.float64).eval()
 
 
 def difference(ours: Tensor, reference: Tensor) -> float:

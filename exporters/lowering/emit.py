@@ -15,8 +15,9 @@ from exporters.lowering.flavour import Flavour
 from exporters.lowering.peephole import drop_unused, fold_pads
 from exporters.lowering.tracer import trace
 from exporters.lowering.weights import Weights
-from exporters.request import ExportRequest, Origin, Port
 from netspec.errors import Diagnostic, ExportError
+from netspec.plan import Origin
+from netspec.target import ExportRequest, Port
 
 IR_VERSION = 10  # of ONNX 1.16: the newest that every runtime in use reads
 
@@ -193,13 +194,13 @@ def _label(node: fx.Node, scope: str) -> str:
 def _metadata(origin: Origin | None) -> dict[str, str]:
     if origin is None:
         return {}
-    return {"netspec.path": origin.path} | ({"netspec.source": origin.source} if origin.source else {})
+    return {"netspec.path": str(origin)} | ({"netspec.source": origin.source} if origin.source else {})
 
 
 def _placed(diagnostic: Diagnostic, node: fx.Node, scope: str, origin: Origin | None) -> Diagnostic:
     """The diagnostic with the node's name and, where known, the place in the spec."""
-    where = f"in {_label(node, scope)}" + (f", from {origin.path} ({origin.source})" if origin else "")
-    path = origin.path if origin else ""
+    where = f"in {_label(node, scope)}" + (f", from {origin} ({origin.source})" if origin else "")
+    path = str(origin) if origin else ""
     return Diagnostic(
         code=diagnostic.code,
         message=f"{diagnostic.message}, {where}",

@@ -40,14 +40,14 @@ class Flavour:
         return replace(self, opset=22) if torch.bfloat16 in dtypes and self.opset < 22 else self
 
 
-ORT_CPU = Flavour(  # Attention-23 needs ONNX Runtime 1.23
+ORT_CPU = Flavour(  # ONNX Runtime has a kernel for Attention-23 from 1.23
     name="ort-cpu",
     opset=23,
     group_norm="instance",
     attention="operator",
     gelu="operator",
     silu="decomposed",
-    linear="matmul",
+    linear="gemm",
 )
 
 ORT_CPU_CONTRIB = replace(ORT_CPU, name="ort-cpu-contrib", opset=22, attention="contrib")

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from torch import Tensor
 
 from exporters.lowering.dtypes import DTYPES, inline
-from exporters.request import Slot
+from netspec.target import Slot
 from netspec.errors import Diagnostic, ExportError
 
 

@@ -11,9 +11,9 @@ import onnx
 import onnx_ir as ir
 
 from exporters.lowering import FLAVOURS, Flavour, emit
-from exporters.request import ExportRequest
-from exporters.target import Target
+from exporters.onnx import runtime
 from netspec.errors import Diagnostic
+from netspec.target import ExportRequest, Runner, Target
 
 
 class OnnxExporter(Target):
@@ -21,9 +21,10 @@ class OnnxExporter(Target):
 
     name: ClassVar[str] = "onnx"
 
-    def __init__(self, flavour: str | Flavour = "ort-cpu", file_name: str = "model.onnx") -> None:
+    suffix: ClassVar[str] = ".onnx"
+
+    def __init__(self, flavour: str | Flavour = "ort-cpu") -> None:
         self.flavour = flavour
-        self.file_name = file_name
 
     def requires(self, request: ExportRequest) -> Iterator[Diagnostic]:
         if isinstance(self.flavour, str) and self.flavour not in FLAVOURS:
@@ -32,7 +33,7 @@ class OnnxExporter(Target):
 
     def export(self, request: ExportRequest, folder: Path) -> tuple[Path, ...]:
         flavour = FLAVOURS[self.flavour] if isinstance(self.flavour, str) else self.flavour
-        path = folder / self.file_name
+        path = folder / f"{request.file_name}{self.suffix}"
         ir.save(emit(request, flavour), path)
         return (path,)
 
@@ -42,6 +43,9 @@ class OnnxExporter(Target):
                 check(path, request)
             except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
                 yield Diagnostic(code="NS509", message=f"{path.name} is no valid ONNX: {error}")
+
+    def runner(self, graph: Path) -> Runner:
+        return runtime.Runner(graph)
 
 
 def check(path: Path, request: ExportRequest) -> None:

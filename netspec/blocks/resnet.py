@@ -96,7 +96,7 @@ class Resnet(Block, name="resnet"):
         h = m.conv2(m.dropout(m.act2(h)))
         x = m.resample(x)
         h = h + (m.shortcut(x) if hasattr(m, "shortcut") else x)
-        return h if self.scale == 1 else h * self.scale
+        return h if self.scale == 1 else h * self.scale  # type: ignore[no-any-return]  # a module's call is untyped
 
     @property
     def _vectors(self) -> int:

@@ -23,4 +23,4 @@ def names() -> tuple[str, ...]:
 @cache
 def settings(name: str) -> Conventions:
     """The settings of one convention by `kind.component`."""
-    return load(_FOLDER / f"{name}.yaml").data or {}  # type: ignore[no-any-return]  # plain data of a file of ours
+    return load(_FOLDER / f"{name}.yaml").data or {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from netspec.attention import Attention, Transformer
@@ -22,7 +23,9 @@ class Level(Record, shorthand="channels"):
 
     channels: Annotated[int | None, Param("channels of this level", ge=1)] = None
     multiplier: Annotated[float | None, Param("channels as a multiple of unet.base_channels", gt=0)] = None
-    blocks: Annotated[int | None, Param("blocks of this level, where it differs from blocks_per_level", ge=1, le=256)] = None
+    blocks: Annotated[
+        int | None, Param("blocks of this level, where it differs from blocks_per_level", ge=1, le=256)
+    ] = None
     attention: Annotated[Attention | None, Param("self-attention after the blocks", inherits="attention")] = None
     transformer: Annotated[
         Transformer | None, Param("a transformer after the blocks; a number is its depth", inherits="transformer")
@@ -99,7 +102,8 @@ class _Wiring:
 
     def lower(self, x: Value, channels: int) -> Value:
         unet, b = self.unet, self.b
-        self._check_widths()
+        if not self._check_widths():
+            return x  # every width below would be a guess
         if unet.stem is not None:
             x = b.add("stem", unet.stem, x, channels=self._width(0), at=("unet", "stem"), stage="stem")
         self._save(x, "block")  # without a stem the image itself is the first skip
@@ -202,21 +206,32 @@ class _Wiring:
 
     def _width(self, index: int) -> int:
         level = self.unet.levels[index]
-        return level.channels or max(1, int((level.multiplier or 1) * (self.unet.base_channels or 1)))
+        return level.channels or max(1, int(self._product(level) or 1))
 
-    def _check_widths(self) -> None:
-        """NS311 for every level whose width is not said, said twice, or no whole number."""
+    def _product(self, level: Level) -> Fraction | None:
+        """multiplier x base_channels, exactly as written: 0.29 x 100 is 29, which floats miss."""
         base = self.unet.base_channels
+        return Fraction(str(level.multiplier)) * base if level.multiplier and base else None
+
+    def _check_widths(self) -> bool:
+        """NS311 for every level whose width is not said, said twice, or no whole number. True where there is none."""
+        base = self.unet.base_channels
+        lone = [index for index, level in enumerate(self.unet.levels) if level.multiplier and not base]
         for index, level in enumerate(self.unet.levels):
-            width = level.multiplier * base if level.multiplier and base else None
+            width = self._product(level)
             if level.channels and level.multiplier:
                 problem = Problem("NS311", f"level {index} has channels and a multiplier", label="write one of them")
-            elif level.channels is None and width is None:
+            elif level.channels is None and level.multiplier is None:
                 help = ("write `channels: 64`, or `multiplier: 2` of `unet.base_channels`",)
                 problem = Problem("NS311", f"level {index} has no width", label="how many channels?", help=help)
-            elif width is not None and width != int(width):
+            elif [index] == lone[:1]:  # one key is missing, however many levels want it
+                message = "a multiplier needs `unet.base_channels`"
+                help = ("add `base_channels: 64` to `unet`, or write `channels` in every row",)
+                problem = Problem("NS311", message, field="multiplier", label="times how many channels?", help=help)
+            elif width is not None and width.denominator != 1:
                 message = f"{level.multiplier:g} x {base} is no whole number of channels"
-                problem = Problem("NS311", message, field="multiplier", label=f"= {width:g}")
+                problem = Problem("NS311", message, field="multiplier", label=f"= {float(width):g}")
             else:
                 continue
             self.b.problem(problem, ("unet", "levels", index))
+        return not self.b.problems

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class NoModulation(ModulationRule, name="none"):
-    """Plain transformer blocks whose norms have gains and biases of their own. Dosovitskiy et al. 2021, arXiv:2010.11929.
+    """Transformer blocks whose norms have gains and biases of their own. Dosovitskiy et al. 2021, arXiv:2010.11929.
 
     Conditioning enters as tokens instead: `context: {input: conditioning, attention: in_context}`.
     """

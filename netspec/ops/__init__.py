@@ -29,4 +29,21 @@ LEAVES = (
     upsample_nearest,
 )
 
-__all__ = [leaf.__name__ for leaf in LEAVES]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "LEAVES",
+    "attention",
+    "blur",
+    "cast_like",
+    "crop_like",
+    "crop_positions",
+    "fourier_embedding",
+    "from_tokens",
+    "keep_tokens",
+    "modulate",
+    "modulate_channels",
+    "timestep_embedding",
+    "to_tokens",
+    "unpatchify",
+    "upsample_bilinear",
+    "upsample_nearest",
+]

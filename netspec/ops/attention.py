@@ -11,5 +11,5 @@ def attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
 
     q: (N, T, D); k, v: (N, S, D); returns (N, T, D). Softmax accumulates in float32 for half precisions.
     """
-    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))  # (N, heads, T|S, d)
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))  # type: ignore[no-untyped-call]  # (N, heads, T|S, d)
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)

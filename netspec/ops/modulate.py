@@ -19,5 +19,5 @@ def modulate_channels(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     x: (N, C, *sizes); shift, scale: (N, C).
     """
     ones = (1,) * (x.dim() - 2)
-    shift, scale = (v.unflatten(-1, (-1, *ones)) for v in (shift, scale))  # (N, C, 1, 1)
+    shift, scale = (v.unflatten(-1, (-1, *ones)) for v in (shift, scale))  # type: ignore[no-untyped-call]  # (N, C, 1, 1)
     return x * (1 + scale) + shift

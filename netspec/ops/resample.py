@@ -28,7 +28,7 @@ def blur(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
 
 
 def crop_like(x: Tensor, like: Tensor) -> Tensor:
-    """The centre of `x` at the spatial size of `like`. Both (N, *, H, W); margins split with the odd pixel at the end."""
+    """The centre of `x` at the spatial size of `like`; an odd pixel goes at the end. Both (N, *, H, W)."""
     top = (x.shape[-2] - like.shape[-2]) // 2
     left = (x.shape[-1] - like.shape[-1]) // 2
     return x[..., top : top + like.shape[-2], left : left + like.shape[-1]]

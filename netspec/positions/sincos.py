@@ -30,6 +30,8 @@ class SinCos(Table, name="sincos"):
                 "NS308",
                 f"2-D sin-cos positions need a width that is a multiple of 4, it is {x.channels}",
                 label=f"{x.channels} / 4 = {x.channels / 4:g}",
+                subject=str(x.channels),
+                help=(f"nearest widths: {x.channels // 4 * 4} or {x.channels // 4 * 4 + 4}",),
             )
 
     def cost(self, x: TensorType, out: TensorType) -> Cost:

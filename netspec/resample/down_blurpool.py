@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class BlurPool(Downsample, name="blurpool"):
-    """A fixed binomial blur, every second pixel kept. Zhang 2019, arXiv:1904.11486, Sec. 3.2. The kernel is a frozen table."""
+    """A fixed binomial blur, every second pixel kept. Zhang 2019, arXiv:1904.11486, Sec. 3.2."""
 
     example = "{type: blurpool, kernel: 5}"
 

@@ -31,7 +31,7 @@ class TransposedConv(Upsample, name="conv_transpose"):
         if self.kernel % 2:
             yield Problem(
                 "NS308",
-                f"a transposed convolution of stride 2 cannot double the size with a {self.kernel}x{self.kernel} kernel",
+                f"a {self.kernel}x{self.kernel} kernel of stride 2 cannot double the size exactly",
                 field="kernel",
                 label="must be even",
                 help=("write 2 or 4",),

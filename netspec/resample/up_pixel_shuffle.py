@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PixelShuffle(Upsample, name="pixel_shuffle"):
-    """A 1x1 convolution to four times the channels, which become 2x2 windows. Shi et al. 2016, arXiv:1609.05158, Sec. 3.2."""
+    """A convolution to four times the channels, which become 2x2 windows. Shi et al. 2016, arXiv:1609.05158."""
 
     example = "{type: pixel_shuffle, kernel: 3}"
 

@@ -8,20 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from netspec import document, graph, layers, spec
-from netspec.errors import Diagnostic, WeightsError
+from netspec import document, graph, layers, spec, validation
+from netspec.embedded import spec_text
+from netspec.errors import Diagnostic, SpecError, WeightsError, raise_all
 from netspec.graph import Model
 from netspec.spec import Spec
 from netspec.weights import layouts
-from netspec.weights.aligned import AlignedWriter, read_layout
+from netspec.weights.aligned import AlignedWriter
 from netspec.weights.files import cannot_write
 from netspec.weights.layouts import Layout
 from netspec.weights.mismatch import check_fit
 from netspec.weights.source import Source, Weights, open_source
-from netspec.weights.store import SPEC_KEY, layout_of
+from netspec.weights.store import layout_of
 
 
 def load_weights(model: Model, weights: Weights, layout: str | Layout = "netspec") -> None:
@@ -36,7 +38,7 @@ def load_weights(model: Model, weights: Weights, layout: str | Layout = "netspec
 
     Values are cast to the model's dtypes. A model on the meta device gets the tensors themselves.
     Raises WeightsError: NS603, NS604, NS605, NS606 (what does not fit, by block), NS609 (the layout cannot hold this
-    network), NS610 (unknown layout), NS611 (copies that should be equal differ), and those of the file.
+    network), NS610 (unknown layout), NS620 (copies that should be equal differ), and those of the file.
     """
     rules, source = layouts.find(layout), open_source(weights)
     check_fit(source, model.plan, rules)
@@ -91,17 +93,23 @@ def _save_foreign(model: Model, path: str | os.PathLike[str], layout: Layout) ->
     try:
         save_file(state, unfinished, metadata={"format": "pt"})  # diffusers asks for the format
         unfinished.replace(target)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    except (OSError, SafetensorError) as error:  # safetensors has a word of its own for a full disk
+        raise cannot_write(path, OSError(str(error))) from error
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def spec_of(path: str | os.PathLike[str]) -> Spec:
-    """The spec that a weights file of ours carries. Raises WeightsError NS612 where it carries none."""
-    text = read_layout(path).metadata.get(SPEC_KEY)
+    """The spec that a weights file of ours carries.
+
+    Raises WeightsError NS619 where it carries none, SpecError where what it carries is wrong, and those of the file.
+    """
+    text = spec_text(os.fspath(path))
     if text is None:
-        raise WeightsError(
-            Diagnostic("NS612", f"{os.fspath(path)} carries no spec", help=("netspec's own weights files do",))
-        )
-    return spec.resolve(layers.compose(document.loads(text, os.fspath(path))))
+        raise WeightsError(Diagnostic("NS619", f"{os.fspath(path)} holds no spec", help=("name a .safetensors file",)))
+    composed = layers.compose(document.loads(text, os.fspath(path)))
+    try:
+        validation.validate(composed)  # the file may come from anywhere
+    except SpecError as error:  # an exporter that is not installed here matters to its targets, not to the network
+        raise_all(each for each in error.diagnostics if each.code != "NS215")
+    return spec.resolve(composed)

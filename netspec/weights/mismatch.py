@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from netspec.errors import Diagnostic, WeightsError
-from netspec.plan import Node, Plan
+from netspec.plan import Plan
 from netspec.weights import layouts
 from netspec.weights.layouts import Entry, Layout
 from netspec.weights.layouts.transforms import Shape
@@ -48,16 +48,16 @@ def check_fit(source: Source, plan: Plan, layout: Layout) -> None:
     for entry in entries:
         names = entry.named_in(source.keys())
         used.update(names)
-        block, below = _block(entry.node), entry.prefix
+        block = _block(entry)
         for name, expected in zip(names, entry.foreign_shapes, strict=True):
             if name not in source:
-                missing.add(block, name)
+                missing.add(block, _below(name, entry.prefix))
                 continue
             info = source.infos[name]
             if not entry.transform.fits(info.shape, expected):
-                shapes.add(block, f"{_below(name, below)} is {_shape(info.shape)}, expected {_shape(expected)}")
+                shapes.add(block, f"{_below(name, entry.prefix)} is {_shape(info.shape)}, expected {_shape(expected)}")
             elif not is_float(info) and not name.endswith("num_batches_tracked"):
-                dtypes.add(block, f"{_below(name, below)} is {info.dtype}")
+                dtypes.add(block, f"{_below(name, entry.prefix)} is {info.dtype}")
     prefixes = {entry.prefix for entry in entries if entry.prefix}
     for name in source:
         if name not in used:
@@ -83,10 +83,13 @@ def _matches(source: Source, plan: Plan, layout: Layout) -> int:
     return sum(name in source for entry in entries for name in entry.named_in(source.keys()))
 
 
-def _block(node: Node) -> str:
-    """The node and the place in the spec that makes it what it is: `down_1_block_0 (unet.levels[1], a.yaml:18)`."""
+def _block(entry: Entry) -> str:
+    """The node on both sides, and the place in the spec that makes it what it is:
+    `down_1_block_0 = input_blocks.4.0 (unet.levels[1], a.yaml:18)`."""
+    node, prefix = entry.node, entry.prefix
+    theirs = f" = {prefix}" if prefix not in ("", node.name) else ""
     where = f", {node.origin.file}:{node.origin.line}" if node.origin.file else ""
-    return f"{node.name} ({node.origin}{where})"
+    return f"{node.name}{theirs} ({node.origin}{where})"
 
 
 def _stray(name: str, prefixes: set[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ def open_source(weights: Weights) -> Source:
     that holds no tensors, or more than tensors and plain data).
     """
     if isinstance(weights, Mapping):
-        return _of_tensors("the given weights", weights).without_prefix()
+        return _of_tensors("the dictionary", weights).without_prefix()
     path = Path(weights)
     if path.suffix == ".safetensors":
         return _of_safetensors(path).without_prefix()
@@ -91,7 +92,8 @@ def _of_tensors(label: str, state: Mapping[str, Any]) -> Source:
 
 def _unpickled(path: Path) -> Mapping[str, Any]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        mapped = zipfile.is_zipfile(path)  # not the form before PyTorch 1.6
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise _not_weights(
             f"{path} holds more than tensors and plain data, and is not read",

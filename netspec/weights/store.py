@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from netspec import graph
 from netspec import spec as specs
+from netspec.embedded import SPEC_KEY
 from netspec.errors import Diagnostic, WeightsError
 from netspec.plan import Plan
 from netspec.weights.aligned import AlignedLayout, AlignedWriter, TensorInfo, dtype_name, load_tensors, read_layout
 from netspec.weights.files import copy_file
 
-SPEC_KEY = "netspec.spec"  # of the header's metadata: the resolved spec
 Progress = Callable[[str], None]
 
 

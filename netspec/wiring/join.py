@@ -34,6 +34,7 @@ class Join(Wiring):
                 f"the skip is {_grid(skip)}, the decoder is {_grid(x)}",
                 field="crop",
                 label="sizes must be equal to join",
+                subject=f"{_grid(skip)} and {_grid(x)}",
                 help=("valid convolutions lose margins: write `crop: center`, or use `padding: same`",),
             )
 
@@ -79,6 +80,7 @@ class Add(Join, name="add"):
                 f"cannot add a skip of {skip.channels} channels to {x.channels}",
                 field="merge",
                 label="widths must be equal to add",
+                subject=f"{skip.channels} to {x.channels}",
                 help=("use `{per: level, merge: add}` with `narrow: upsample`, or `merge: concat`",),
             )
 

@@ -72,7 +72,7 @@ class TransformerBlock(Wiring, name="transformer_block"):
             h = h * m.mlp_act(gate)
         else:
             h = m.mlp_act(h)
-        return x + m.mlp_out(m.dropout(h))
+        return x + m.mlp_out(m.dropout(h))  # type: ignore[no-any-return]  # a module's call is untyped
 
     def _attend(self, m: Parts, attn: Parts, x: Tensor, context: Tensor) -> Tensor:
         from netspec import ops

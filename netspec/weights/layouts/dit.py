@@ -45,7 +45,7 @@ _RULES: Mapping[type[Component], tuple[str, Table]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class DiTLayout(Layout, name="dit"):
-    """facebookresearch/DiT, `models.py` (Peebles & Xie 2023), and what keeps its keys: q, k, v as rows of one matrix."""
+    """facebookresearch/DiT, `models.py` (Peebles & Xie 2023): q, k, v are rows of one matrix."""
 
     def places(self, plan: Plan) -> Iterator[Place]:
         for node in plan:

@@ -70,11 +70,13 @@ class Fused(Pointwise):
 
     def read(self, foreign: Sequence[Tensor], shapes: Sequence[Shape]) -> list[Tensor]:
         (fused,) = super().read(foreign, shapes)
-        rows = fused.unflatten(0, (self.heads, self.parts, -1))  # (heads, parts, d, *)
+        rows = fused.reshape(self.heads, self.parts, -1, *fused.shape[1:])  # (heads, parts, d, *)
         return [part.flatten(0, 1) for part in rows.unbind(1)]
 
     def write(self, ours: Sequence[Tensor]) -> list[Tensor]:
-        rows = torch.stack([part.unflatten(0, (self.heads, -1)) for part in ours], dim=1)  # (heads, parts, d, *)
+        rows = torch.stack(
+            [part.reshape(self.heads, -1, *part.shape[1:]) for part in ours], dim=1
+        )  # (heads, parts, d, *)
         return super().write([rows.flatten(0, 2)])
 
 
@@ -100,7 +102,7 @@ class Repeated(Transform):
         if not first.is_meta and not all(torch.equal(first, other) for other in rest):
             raise WeightsError(
                 Diagnostic(
-                    "NS611",
+                    "NS620",
                     f"{self.count} copies of one tensor {tuple(first.shape)} differ",
                     notes=("the network applies one embedding everywhere, the file has another one per block",),
                 )
