@@ -1,6 +1,6 @@
 """Every form of a flavour, side by side in one run on ONNX Runtime's CPU provider; results: docs/onnx-flavours.md.
 
-    python benchmarks/lowering_flavours.py [--rounds 101] [--network-rounds 15] [--threads 2] [--only fragments|networks]
+    python benchmarks/lowering_flavours.py [--rounds 101] [--network-rounds 15] [--only fragments|networks]
 
 First each choice on the fragments where it matters, then whole networks: a U-Net with Stable Diffusion's blocks and a
 DiT with adaLN-Zero, hand-written so that the file needs only the emitter. Each form is exported and loaded; then all

@@ -22,7 +22,5 @@ def main() -> None:
             f"print(time.perf_counter() - started)"
         )
         print(f"writing 3.4 GB of zeros        {float(plain.output):6.1f} s")
-        given = netspec(
-            "build", SPEC, "--no-parity", "--weights", f"{folder}/a/model.safetensors", "-o", f"{folder}/b"
-        )
+        given = netspec("build", SPEC, "--no-parity", "--weights", f"{folder}/a/model.safetensors", "-o", f"{folder}/b")
         print(f"aligned weights, no parity    {given.seconds:6.1f} s  peak {given.megabytes:6.0f} MB")

@@ -1,8 +1,8 @@
 """netspec: a YAML spec of a diffusion denoiser → a PyTorch graph → verified ONNX.
 
     spec = netspec.load("specs/unet/sd15.yaml", set={"unet.blocks_per_level": 3})
-    plan = netspec.plan_of(spec)
-    model = netspec.build(spec)
+    plan = netspec.lower(spec)
+    model = netspec.build(plan)
 
 Names are imported when they are first used: `import netspec` does not import torch.
 """
@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from netspec.api import build, check, load, load_weights, loads, lower, summary
+    from netspec.api import build, check, load, load_weights, loads, lower, save_weights, summary
     from netspec.errors import Diagnostic, NetspecError
     from netspec.plan import Plan
     from netspec.registry import Component, Param, choice
@@ -29,6 +29,7 @@ _HOMES = {
     "build": "netspec.api",
     "summary": "netspec.api",
     "load_weights": "netspec.api",
+    "save_weights": "netspec.api",
     "Spec": "netspec.spec",
     "Plan": "netspec.plan",
     "Component": "netspec.registry",
@@ -40,7 +41,7 @@ _HOMES = {
 
 __all__ = [
     "Component", "Diagnostic", "NetspecError", "Param", "Plan", "Spec", "build", "check", "choice", "load",
-    "load_weights", "loads", "lower", "summary",
+    "load_weights", "loads", "lower", "save_weights", "summary",
 ]  # fmt: skip
 
 

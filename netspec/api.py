@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import torch
 
     from netspec.graph import Model
+    from netspec.weights.layouts import Layout
+    from netspec.weights.source import Weights
 
 PathLike = str | os.PathLike[str]
 
@@ -57,7 +59,9 @@ def lower(spec: Spec) -> Plan:
     return planner.lower(spec)
 
 
-def check(path: PathLike, *, variant: str | None = None, set: Mapping[str, Any] | Sequence[str] = ()) -> list[Diagnostic]:
+def check(
+    path: PathLike, *, variant: str | None = None, set: Mapping[str, Any] | Sequence[str] = ()
+) -> list[Diagnostic]:
     """Everything that is wrong with a spec file; empty where it is sound.
 
     Without `variant` every variant of the file is checked too.
@@ -109,11 +113,20 @@ def build(
     return graph.build(plan, device=device, dtype=dtype or torch.float32, seed=seed, checkpoint=checkpoint)
 
 
-def load_weights(model: Model, source: Any, *, layout: str = "netspec") -> None:
-    """Fill a model with weights from a file or a state dict whose keys follow `layout`.
+def load_weights(model: Model, weights: Weights, layout: str | Layout = "netspec") -> None:
+    """Fill a model with a checkpoint whose keys follow `layout`: `netspec`, `diffusers`, `ldm`, `dit`.
 
-    Raises WeightsError with one finding per block that does not fit; the model is then unchanged.
+    Raises WeightsError with one line per block that does not fit; the model is then unchanged.
     """
     from netspec.weights import load as loading
 
-    loading.load_weights(model, source, layout=layout)
+    loading.load_weights(model, weights, layout)
+
+
+def save_weights(model: Model, path: PathLike, layout: str | Layout = "netspec") -> None:
+    """Write a model's weights as safetensors. In our own layout the file holds the spec and rebuilds the network:
+    `netspec.build(netspec.load(path))`, then `netspec.load_weights`.
+    """
+    from netspec.weights import load as loading
+
+    loading.save_weights(model, path, layout)

@@ -34,9 +34,10 @@ Progress = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Options:
-    """What a build is told besides the spec. `weights` is `random`, `none` or a file with our keys."""
+    """What a build is told besides the spec. `weights` is `random`, `none` or a checkpoint, whose keys follow `layout`."""
 
     weights: str = "random"
+    layout: str = "netspec"
     seed: int = 0
     targets: tuple[str, ...] = ()  # all of the spec's, if empty
     force: bool = False
@@ -114,13 +115,13 @@ class _Build:
         model = graph.build(self.plan, device="meta", dtype=dtype).eval()
         layout = store.layout_of(self.plan, model)
         weights = self.folder / weights_name(wanted.precision)
-        self._write_weights(layout, weights, dtype)
+        self._write_weights(model, layout, weights, dtype)
         self.progress("export", name)
         request = request_for(self.plan, model, layout, weights.name, graph_name(name))
         files = target.run(request, self.folder)
         self._verify(target, files[0], model, weights, wanted.precision)
 
-    def _write_weights(self, layout: AlignedLayout, path: Path, dtype: torch.dtype) -> None:
+    def _write_weights(self, model: graph.Model, layout: AlignedLayout, path: Path, dtype: torch.dtype) -> None:
         if self.options.weights == "none" or path.exists():
             return
 
@@ -128,11 +129,10 @@ class _Build:
             self.progress("weights", detail)
 
         if self.options.weights == "random":
-            digest = store.write_random(
-                self.plan, layout, path, seed=self.options.seed, dtype=dtype, progress=report
-            )
+            digest = store.write_random(self.plan, layout, path, seed=self.options.seed, dtype=dtype, progress=report)
         else:
-            digest = store.write_from(layout, Path(self.options.weights), path, progress=report)
+            source, rules = self.options.weights, self.options.layout
+            digest = store.write_from(model, layout, source, path, rules=rules, progress=report)
         self.hashes[path.name] = digest
 
     def _verify(self, target: Target, file: Path, model: graph.Model, weights: Path, precision: str) -> None:
@@ -292,5 +292,3 @@ def tools() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-

@@ -214,8 +214,7 @@ def _port(entry: Any) -> Port:
 
 def _row(entry: Any) -> ParityRow:
     numbers = {
-        key: math.inf if entry[key] is None else float(entry[key])
-        for key in ("max_abs", "max_rel", "tolerance")
+        key: math.inf if entry[key] is None else float(entry[key]) for key in ("max_abs", "max_rel", "tolerance")
     }
     timestep = None if entry["timestep"] is None else float(entry["timestep"])
     sizes = {str(name): int(size) for name, size in entry["sizes"].items()}

@@ -124,6 +124,12 @@ def _tensors(model: Model, inputs: Mapping[str, np.ndarray]) -> list[Tensor]:
     return [x if x.dim() == 1 or not x.is_floating_point() else x.to(dtype) for x in tensors]
 
 
+def is_blank(plan: Plan, model: Model) -> bool:
+    """Whether a network gives nothing but zeros, at its cheapest point: then equality would prove nothing."""
+    cheapest = min(points(plan), key=lambda point: point.macs)
+    return not _torch(model, inputs_at(plan, cheapest.sizes)).any()
+
+
 def _timestep(plan: Plan, step: int) -> float | None:
     rules = plan.spec.conditioning.values()
     return next((float(rule.probes[step % len(rule.probes)]) for rule in rules if rule.rank == 1), None)
@@ -143,9 +149,7 @@ class _Recorder(fx.Interpreter):
         return value
 
 
-def _diverged(
-    plan: Plan, model: Model, runner: Runner, inputs: Mapping[str, np.ndarray], row: ParityRow
-) -> Diagnostic:
+def _diverged(plan: Plan, model: Model, runner: Runner, inputs: Mapping[str, np.ndarray], row: ParityRow) -> Diagnostic:
     """The first node whose values differ, with its place in the spec."""
     recorder = _Recorder(model)
     with torch.no_grad():

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from math import lcm
 from types import MappingProxyType
 
-from netspec.planner import lower
 from netspec.plan import Plan
+from netspec.planner import lower
 from netspec.spec import Dim, Spec
 
 Env = Mapping[str, int]
@@ -51,7 +51,7 @@ def _odd(dim: Dim, step: int, index: int) -> int:
 
 def multiples(plan: Plan) -> dict[str, int]:
     """What each symbolic size must be a multiple of for every node's size to be whole."""
-    steps = {name: 1 for name in plan.spec.dims}
+    steps = dict.fromkeys(plan.spec.dims, 1)
     for node in plan:
         for size in node.out.sizes:
             for symbol in size.symbols if len(size.symbols) == 1 else ():
@@ -67,5 +67,3 @@ def pinned(spec: Spec, env: Env) -> Spec:
     """The spec with every symbolic size fixed; what it expects of itself at `opt` no longer applies."""
     dims = {name: Dim(env[name], env[name], env[name]) for name in spec.dims}
     return replace(spec, dims=MappingProxyType(dims), expect=replace(spec.expect, gflops=None, output=None))
-
-

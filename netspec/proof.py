@@ -30,17 +30,20 @@ def prove(
     """Parity of `file` with `model`, a `meta` model that is filled here from `weights`.
 
     Fresh weights have zero-initialised layers, behind which nothing can be seen: the graph is then bound to a copy of
-    the weights in which those are small noise. Raises ParityError. Where memory is too short for two backends, the
-    outcome says so instead.
+    the weights in which those are small noise. So are weights that give an output of zeros. Raises ParityError. Where
+    memory is too short for two backends, the outcome says so instead.
     """
     if (short := _memory_short(weights.stat().st_size * (2 if fresh else 1))) is not None:
         return Outcome((), (f"all: {short}",))
+    if not fresh:
+        store.fill(model, weights)
+        fresh = parity.is_blank(plan, model)
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".probe-") as name:
         if fresh:
             probe = Path(name, weights.name)
             store.write_probe(weights, probe)
-            file, weights = Path(shutil.copy(file, name)), probe
-        store.fill(model, weights)
+            file = Path(shutil.copy(file, name))
+            store.fill(model, probe)
         return parity.verify(plan, model, runner(file), precision=precision, progress=progress)
 
 

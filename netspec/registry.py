@@ -280,7 +280,7 @@ def declared(record: type[Record]) -> Mapping[str, Field]:
 def _fields(record: type[Record]) -> dict[str, Field]:
     found: dict[str, Field] = {}
     for item in fields(record):  # type: ignore[arg-type]  # __init_subclass__ makes every record a dataclass
-        owner = next(base for base in record.__mro__ if item.name in base.__dict__.get("__annotations__", {}))
+        owner = next(base for base in record.__mro__ if item.name in inspect.get_annotations(base))
         hint = eval(item.type, vars(sys.modules[owner.__module__])) if isinstance(item.type, str) else item.type
         if get_origin(hint) is not Annotated or not isinstance(param := get_args(hint)[1], Param):
             raise _refused("NS905", f"field `{item.name}` needs Annotated[type, Param(…)]", record)

@@ -117,9 +117,7 @@ def _span(spec: Spec, name: str, axis: int, word: int | str, point: Point) -> Sp
     return spec.place(path).value
 
 
-def mismatch(
-    spec: Spec, name: str, output: Input, made: Value, nodes: Sequence[Node]
-) -> Iterator[Diagnostic]:
+def mismatch(spec: Spec, name: str, output: Input, made: Value, nodes: Sequence[Node]) -> Iterator[Diagnostic]:
     """NS304 where the output's sizes are not those that the spec states."""
     said = tuple(spec.size(word) for word in output.shape)
     got = made.type.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -206,6 +207,10 @@ class _Dumper(yaml.SafeDumper):
             digits = digits.replace("e", ".0e")
         return self.represent_scalar("tag:yaml.org,2002:float", digits)
 
+    def represent_str(self, value: str) -> yaml.ScalarNode:
+        number = re.match(r"[-+]?\.?[0-9]", value)  # a word that YAML 1.2 may take for a number: `0E0`, `0o7`
+        return self.represent_scalar("tag:yaml.org,2002:str", value, style="'" if number else None)
+
     def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
         leaf = not any(isinstance(value, dict | list) for value in mapping.values())
         return super().represent_mapping(tag, mapping, flow_style=leaf and "netspec" not in mapping)
@@ -219,3 +224,4 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(float, _Dumper.represent_float)
+_Dumper.add_representer(str, _Dumper.represent_str)

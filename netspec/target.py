@@ -75,9 +75,7 @@ class ExportRequest:
 class Runner(Protocol):
     """Runs exported files on this machine."""
 
-    def __call__(
-        self, inputs: Mapping[str, np.ndarray], extra_outputs: Sequence[str] = ()
-    ) -> Mapping[str, np.ndarray]:
+    def __call__(self, inputs: Mapping[str, np.ndarray], extra_outputs: Sequence[str] = ()) -> Mapping[str, np.ndarray]:
         """Outputs by name; `extra_outputs` are plan nodes whose values are wanted too."""
 
 

@@ -73,6 +73,8 @@ class Dim:
         quotient = _size((atoms, f / divisor) for atoms, f in exact)
         if isinstance(rest, int):
             return quotient + rest // divisor
+        if any(factor < 0 for _, factor in rest.terms):  # ONNX's Div rounds to zero: keep the numerator positive
+            return _size([((Floor(self, divisor),), Fraction(1))])
         if not exact:
             return _size([((Floor(rest, divisor),), Fraction(1))])
         return quotient + rest // divisor

@@ -8,8 +8,8 @@ import onnx_ir as ir
 from torch import Tensor
 
 from exporters.lowering.dtypes import DTYPES, inline
-from netspec.target import Slot
 from netspec.errors import Diagnostic, ExportError
+from netspec.target import Slot
 
 
 class Weights:

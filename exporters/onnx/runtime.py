@@ -30,9 +30,7 @@ class Runner:
         self.path = path
         self.session = session(path)
 
-    def __call__(
-        self, inputs: Mapping[str, np.ndarray], extra_outputs: Sequence[str] = ()
-    ) -> Mapping[str, np.ndarray]:
+    def __call__(self, inputs: Mapping[str, np.ndarray], extra_outputs: Sequence[str] = ()) -> Mapping[str, np.ndarray]:
         """Outputs by name. Numbers are given in the precision that the graph declares."""
         declared = {value.name: _NUMPY[value.type] for value in self.session.get_inputs()}
         arrays = {name: array.astype(declared[name]) for name, array in inputs.items() if name in declared}
@@ -57,7 +55,8 @@ def run(
     """Outputs by name, in the graph's order, then `extra_outputs`: values such as `down_1_block_0`.
 
     inputs: arrays of the graph's dtypes, by input name; inputs that the graph never uses may be present.
-    Raises what ONNX Runtime raises, KeyError for an extra output that the graph does not have.
+    A name that the graph does not have is left out: a node that a lowering folded away, or one that is an output.
+    Raises what ONNX Runtime raises.
     """
     with _exposing(path, extra_outputs) as file:
         runner = session(file, threads)
@@ -76,7 +75,7 @@ def _exposing(path: Path, extra_outputs: Sequence[str]) -> Iterator[Path]:
     model = onnx.load(path, load_external_data=False)
     present = {value.name for value in model.graph.output}
     known = {value.name: value for value in model.graph.value_info}
-    model.graph.output.extend(known[name] for name in extra_outputs if name not in present)
+    model.graph.output.extend(known[name] for name in extra_outputs if name in known and name not in present)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".exposing-", suffix=".onnx")
     try:
         with os.fdopen(handle, "wb") as file:

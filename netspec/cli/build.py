@@ -19,6 +19,7 @@ def command(
     settings: Settings = None,
     variant: Variant = None,
     weights: Annotated[str, typer.Option(metavar="random|none|FILE", help="Where the weights come from.")] = "random",
+    layout: Annotated[str, typer.Option(metavar="NAME", help="Whose keys the weights file has.")] = "netspec",
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of random weights.")] = 0,
     target: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only these of the spec's targets.")] = None,
     parity: Annotated[bool, typer.Option(help="Run the exported graph against PyTorch.")] = True,
@@ -35,7 +36,7 @@ def command(
         report("import", "torch")
         from netspec import compiler
 
-        options = compiler.Options(weights, seed, tuple(target or ()), force, parity)
+        options = compiler.Options(weights, layout, seed, tuple(target or ()), force, parity)
         result = compiler.compile(loaded, folder, options, report)
     _report(result)
 

@@ -21,7 +21,9 @@ def command(
             typer.echo(f"{name:<{width}}  {', '.join(sorted(registry.named(name)))}")
         return
     if kind not in kinds:
-        raise UsageError(Diagnostic("NS922", f"no kind is called `{kind}`", help=(f"kinds: {', '.join(sorted(kinds))}",)))
+        raise UsageError(
+            Diagnostic("NS922", f"no kind is called `{kind}`", help=(f"kinds: {', '.join(sorted(kinds))}",))
+        )
     for name, cls in sorted(registry.named(kind).items()):
         typer.echo(f"{name}\n    {' '.join((cls.__doc__ or '').split())}")
         for field in registry.declared(cls).values():

@@ -57,9 +57,7 @@ class DiT(Family, name="dit"):
             "patch_embed", Patchify(patch_size=self.patch_size), x,
             channels=self.hidden_size, at=("dit", "patch_size"), stage="embed",
         )  # fmt: skip
-        x = b.add(
-            "pos_embed", self.pos_embed, x, at=("dit", "pos_embed"), near=("dit", "hidden_size"), stage="embed"
-        )
+        x = b.add("pos_embed", self.pos_embed, x, at=("dit", "pos_embed"), near=("dit", "hidden_size"), stage="embed")
         vector, context = self._conditioning(b)
         appended = self.context is not None and self.context.attention == "in_context"
         tokens = x

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor
 
-from netspec import document, graph, layers, spec, validation
+from netspec import document, layers, spec, validation
 from netspec.embedded import spec_text
 from netspec.errors import Diagnostic, SpecError, WeightsError, raise_all
 from netspec.graph import Model
 from netspec.spec import Spec
 from netspec.weights import layouts
 from netspec.weights.aligned import AlignedWriter
+from netspec.weights.convert import converted
 from netspec.weights.files import cannot_write
 from netspec.weights.layouts import Layout
 from netspec.weights.mismatch import check_fit
-from netspec.weights.source import Source, Weights, open_source
+from netspec.weights.source import Weights, open_source
 from netspec.weights.store import layout_of
 
 
@@ -42,26 +41,11 @@ def load_weights(model: Model, weights: Weights, layout: str | Layout = "netspec
     """
     rules, source = layouts.find(layout), open_source(weights)
     check_fit(source, model.plan, rules)
-    state = dict(_ours(model, rules, source))  # all of it before the first change: an error leaves the model as it is
+    state = dict(
+        converted(model, rules, source)
+    )  # all of it before the first change: an error leaves the model as it is
     on_meta = any(tensor.is_meta for tensor in model.state_dict().values())
     model.load_state_dict(state, assign=on_meta)
-
-
-def _ours(model: Model, layout: Layout, source: Source) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of the model: from the source, or computed where the layout stores none."""
-    own = model.state_dict()
-    for entry in layout.entries(model.plan):
-        found = dict(entry.read(source))
-        for key in entry.ours:
-            if key in found:
-                value = found[key]
-            elif own[key].is_meta:
-                made = graph.build_node(entry.node).state_dict()
-                value = made[key.removeprefix(f"{entry.node.name}.")]
-            else:
-                value = own[key]
-            # On meta the model takes the tensor as it is, so the cast happens here; else copying casts.
-            yield key, value.to(own[key].dtype) if own[key].is_meta else value
 
 
 def save_weights(model: Model, path: str | os.PathLike[str], layout: str | Layout = "netspec") -> None:

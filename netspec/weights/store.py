@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,10 +11,14 @@ from torch import Tensor, nn
 from netspec import graph
 from netspec import spec as specs
 from netspec.embedded import SPEC_KEY
-from netspec.errors import Diagnostic, WeightsError
+from netspec.graph import Model
 from netspec.plan import Plan
+from netspec.weights import layouts
 from netspec.weights.aligned import AlignedLayout, AlignedWriter, TensorInfo, dtype_name, load_tensors, read_layout
+from netspec.weights.convert import converted
 from netspec.weights.files import copy_file
+from netspec.weights.mismatch import check_fit
+from netspec.weights.source import open_source
 
 Progress = Callable[[str], None]
 
@@ -54,53 +57,25 @@ def write_probe(source: Path, path: Path) -> None:
             writer.write(name, tensor)
 
 
-def write_from(layout: AlignedLayout, source: Path, path: Path, *, progress: Progress) -> str:
-    """Weights of a file with our keys, in this network's layout; returns the SHA-256.
+def write_from(
+    model: Model, layout: AlignedLayout, source: str, path: Path, *, rules: str = "netspec", progress: Progress
+) -> str:
+    """A checkpoint's weights, one tensor at a time; returns the file's SHA-256.
 
-    A file that already has that layout is copied byte for byte, by reflink where the file system can. Raises
-    WeightsError with every tensor that is missing, unexpected or of another shape.
+    A file that already has this network's aligned form is copied byte for byte, by reflink where the file system can.
+    `rules` names the layout of the checkpoint's keys. Raises WeightsError with everything that does not fit.
     """
-    given = read_layout(source)
-    _check_fit(layout, given, source)
-    if given.header == layout.header:
+    given = open_source(source)
+    found = layouts.find(rules)
+    check_fit(given, model.plan, found)
+    if source.endswith(".safetensors") and read_layout(source).header == layout.header:
         progress("copying")
         return copy_file(source, path)
     with AlignedWriter(path, layout) as writer:
-        for name, tensor in load_tensors(source):
+        for name, tensor in converted(model, found, given):
             progress(name)
-            wanted = layout.infos[name].dtype
-            writer.write(name, tensor if dtype_name(tensor.dtype) == wanted else tensor.to(_TORCH[wanted]))
+            writer.write(name, tensor)
     return writer.sha256
-
-
-_TORCH = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
-
-
-def _check_fit(layout: AlignedLayout, given: AlignedLayout, source: Path) -> None:
-    wanted, found = layout.infos, given.infos
-    problems: dict[str, list[str]] = {}
-    for name in [*wanted, *(name for name in found if name not in wanted)]:
-        if name not in found:
-            text = f"missing {name} {list(wanted[name].shape)}"
-        elif name not in wanted:
-            text = f"unexpected {name} {list(found[name].shape)}"
-        elif wanted[name].shape != found[name].shape:
-            text = f"{name} is {list(found[name].shape)}, the network has {list(wanted[name].shape)}"
-        else:
-            continue
-        problems.setdefault(name.split(".", 1)[0], []).append(text)
-    if problems:
-        raise WeightsError(*_report(problems, source))
-
-
-def _report(problems: Mapping[str, list[str]], source: str | os.PathLike[str]) -> Iterator[Diagnostic]:
-    """One finding per node, at most eight nodes: a wrong file differs everywhere and the first blocks say how."""
-    for index, (node, texts) in enumerate(problems.items()):
-        if index == 8:
-            yield Diagnostic("NS603", f"and {len(problems) - 8} more nodes of the network")
-            return
-        more = (f"and {len(texts) - 3} more tensors of this node",) if len(texts) > 3 else ()
-        yield Diagnostic("NS603", f"`{node}` does not fit {os.fspath(source)}", notes=(*texts[:3], *more))
 
 
 def fill(model: nn.Module, path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netspec import conventions, layers
@@ -100,6 +100,7 @@ def test_text_needs_nothing_else() -> None:
     assert "variants" not in text
 
 
+@settings(deadline=None)
 @given(st.floats(1e-12, 1e12), st.sampled_from(["norm.eps", "scale"]))
 def test_numbers_survive_to_the_last_bit(value: float, key: str) -> None:
     spec = resolve(NET, f"unet.block.{key}={value!r}")
@@ -108,7 +109,11 @@ def test_numbers_survive_to_the_last_bit(value: float, key: str) -> None:
     assert (block.norm.eps if key == "norm.eps" else block.scale) == value
 
 
-@given(st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable()))
+@settings(deadline=None)
+@given(
+    st.sampled_from(["0E0", "1e4", "0o7", "-.5", ".inf", "true", "no", "~", "2026-11-21"])
+    | st.text(min_size=1, max_size=40).filter(str.isprintable)
+)
 def test_any_text_survives(words: str) -> None:
     data = {**yaml.safe_load(NET), "description": words}
     spec = resolve(yaml.dump(data, Dumper=specs._Dumper, allow_unicode=True))
@@ -131,12 +136,12 @@ def test_conventions_set_what_exists(name: str) -> None:
     """A convention's keys are components and their fields, and its values mean something to them."""
     from netspec import registry
 
-    for key, settings in conventions.settings(name).items():
+    for key, chosen in conventions.settings(name).items():
         kind, _, component = key.partition(".")
         cls = registry.named(kind)[component]
-        assert settings
-        assert settings.keys() <= registry.declared(cls).keys()
-        for field, value in settings.items():
+        assert chosen
+        assert chosen.keys() <= registry.declared(cls).keys()
+        for field, value in chosen.items():
             registry.parse(registry.declared(cls)[field].type, value, {})
 
 
