@@ -34,7 +34,7 @@ Progress = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Options:
-    """What a build is told besides the spec. `weights` is `random`, `none` or a checkpoint, whose keys follow `layout`."""
+    """What a build is told besides the spec. `weights` is `random`, `none` or a checkpoint with keys of `layout`."""
 
     weights: str = "random"
     layout: str = "netspec"

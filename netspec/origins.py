@@ -22,9 +22,11 @@ def _source(spec: Spec, path: SpecPath, value: Any, component: str) -> str:
     place = places.get(path) or places.get(_written(path))
     if place is not None:
         where = f"{place.value.source.name}:{place.value.line}"
-        return f"{place.origin}   ({where})" if place.origin and place.value.source.name != place.origin else where
+        if place.origin == place.value.source.name:  # `--set`: the path says which argument
+            return place.origin
+        return f"{place.origin}   ({where})" if place.origin else where
     lineage = conventions.settings(spec.convention).get(component, {})
-    return f"convention {spec.convention}" if lineage.get(path[-1], _NOTHING) == value else "default"
+    return f"convention {spec.convention}" if lineage.get(str(path[-1]), _NOTHING) == value else "default"
 
 
 _NOTHING = object()

@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from netspec.errors import Diagnostic, ParityError
 from netspec.graph import Model
 from netspec.manifest import ParityRow
-from netspec.plan import Plan
+from netspec.plan import Node, Plan
 from netspec.points import Env, Point, points
 from netspec.target import Runner
 
@@ -178,7 +178,7 @@ def _diverged(plan: Plan, model: Model, runner: Runner, inputs: Mapping[str, np.
 
 def _pairs(
     plan: Plan, made: Mapping[str, Tensor], values: Mapping[str, np.ndarray]
-) -> Iterator[tuple[object, np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[Node, np.ndarray, np.ndarray]]:
     for node in plan:
         if node.name in values:
             yield node, made[node.name].double().numpy(), np.asarray(values[node.name], dtype=np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -39,6 +40,9 @@ def _options(
 
 def main() -> None:
     """Run one command. Errors that netspec explains are rendered; anything else is a bug of ours and says so."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Δ shows `?` rather than nothing
     try:
         app()
     except NetspecError as error:
