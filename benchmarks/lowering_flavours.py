@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from exporters.lowering import FLAVOURS, ORT_CPU, PORTABLE, Flavour
 from exporters.onnx.exporter import OnnxExporter
-from netspec.target import ExportRequest, Port, Slot
 from netspec import ops
+from netspec.target import ExportRequest, Port, Slot
 
 
 class Resnet(nn.Module):

@@ -22,6 +22,7 @@ class Anchor:
 
 
 def duplicate(name: str, first: Span, second: Span, path: SpecPath) -> Diagnostic:
+    """NS002: one key twice in a mapping."""
     return Diagnostic(
         "NS002",
         f"duplicate key `{name}`",
@@ -33,6 +34,7 @@ def duplicate(name: str, first: Span, second: Span, path: SpecPath) -> Diagnosti
 
 
 def tag(name: str, span: Span, path: SpecPath) -> Diagnostic:
+    """NS004: a tag, which would construct an object."""
     return Diagnostic(
         "NS004",
         f"tag `{shorten(name, 80)}` is not allowed",
@@ -43,6 +45,7 @@ def tag(name: str, span: Span, path: SpecPath) -> Diagnostic:
 
 
 def anchor(name: str, found: Anchor) -> Diagnostic:
+    """NS003: an anchor with its aliases, or an alias without one."""
     kind, spans = ("anchor `&", found.used) if found.defined else ("alias `*", found.used[1:])
     return Diagnostic(
         "NS003",
@@ -57,6 +60,7 @@ def anchor(name: str, found: Anchor) -> Diagnostic:
 
 
 def merge(span: Span, path: SpecPath) -> Diagnostic:
+    """NS005: YAML 1.1's merge key."""
     return Diagnostic(
         "NS005",
         "merge key `<<` is not allowed",
@@ -68,6 +72,7 @@ def merge(span: Span, path: SpecPath) -> Diagnostic:
 
 
 def not_a_word(name: str, what: str, span: Span, path: SpecPath) -> Diagnostic:
+    """NS011: a key that is a number, empty or a collection (`name` is then empty)."""
     return Diagnostic(
         "NS011",
         f"key `{shorten(name)}` is not a word" if name else "a key is not a word",
@@ -79,6 +84,7 @@ def not_a_word(name: str, what: str, span: Span, path: SpecPath) -> Diagnostic:
 
 
 def long_key(name: str, span: Span, path: SpecPath) -> Diagnostic:
+    """NS011: a key that is longer than any word."""
     return Diagnostic(
         "NS011",
         f"key `{shorten(name)}` is not a word",

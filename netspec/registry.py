@@ -89,6 +89,8 @@ def settings(**given: Any) -> Any:
 # What a field may hold, as a sum type: schema.py and parse() match on it.
 @dataclass(frozen=True)
 class Scalar:
+    """A number, a boolean or a text."""
+
     type: type[int] | type[float] | type[bool] | type[str]
 
 
@@ -101,11 +103,15 @@ class Words:
 
 @dataclass(frozen=True)
 class ListOf:
+    """A list whose items are of one type."""
+
     item: FieldType
 
 
 @dataclass(frozen=True)
 class RecordOf:
+    """A mapping with the fields of one record."""
+
     record: type[Record]
 
 

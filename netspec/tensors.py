@@ -154,12 +154,15 @@ class TensorType:
 
 
 def image(batch: Size, channels: int, *sizes: Size) -> TensorType:
+    """(N, C, H, W): sizes are height and width."""
     return TensorType("image", batch, channels, sizes)
 
 
 def tokens(batch: Size, count: Size, channels: int) -> TensorType:
+    """(N, T, C)."""
     return TensorType("tokens", batch, channels, (count,))
 
 
 def vector(batch: Size, channels: int) -> TensorType:
+    """(N, C)."""
     return TensorType("vector", batch, channels)

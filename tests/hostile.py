@@ -116,7 +116,9 @@ def many_levels() -> str:
 
 def many_variants() -> str:
     lines = "".join(f"  v{n}: {{unet.blocks_per_level: {n + 1}}}\n" for n in range(5_000))
-    Path("variants.yaml").write_text(f"{UNET}unet: {{levels: [32, 64], block: {{modulation: none}}}}\nvariants:\n{lines}")
+    Path("variants.yaml").write_text(
+        f"{UNET}unet: {{levels: [32, 64], block: {{modulation: none}}}}\nvariants:\n{lines}"
+    )
     return "variants.yaml"
 
 
@@ -154,6 +156,6 @@ def link_to_itself() -> str:
 MAKERS: tuple[Callable[[], str], ...] = (
     directory, missing_file, missing_folder, binary, utf16, latin1, control_characters, two_mebibytes, many_values,
     many_keys, deep_nesting, deep_mappings, billion_laughs, alias_to_itself, many_directives, endless_number,
-    huge_network, too_many_nodes, huge_widths, many_levels, many_variants, long_line, extends_itself, extends_a_device, extends_chain,
-    pipe, link_to_itself,
+    huge_network, too_many_nodes, huge_widths, many_levels, many_variants, long_line, extends_itself,
+    extends_a_device, extends_chain, pipe, link_to_itself,
 )  # fmt: skip

@@ -70,7 +70,9 @@ def formats_agree(run: Run, arguments: list[str], codes: list[str]) -> None:
     assert all(each["message"] and each["level"] == "error" for each in found)
     lines = run(*arguments, "--format", "github")[0].splitlines()
     assert len(lines) == len(codes)
-    assert all(line.startswith("::error ") and f"title={code}::" in line for line, code in zip(lines, codes, strict=True))
+    assert all(
+        line.startswith("::error ") and f"title={code}::" in line for line, code in zip(lines, codes, strict=True)
+    )
     log = json.loads(run(*arguments, "--format", "sarif")[0])
     assert [result["ruleId"] for result in log["runs"][0]["results"]] == codes
 
@@ -119,9 +121,7 @@ print(time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_
 
 
 @pytest.mark.parametrize("make", hostile.MAKERS, ids=lambda make: make.__name__)
-def test_a_hostile_file_costs_little(
-    make: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_hostile_file_costs_little(make: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", _MEASURED, make()],
@@ -145,7 +145,7 @@ def test_a_hostile_file_costs_little(
         "name: !!python/object/new:subprocess.Popen [[touch, ran]]",
         'name: !!python/name:os.system ""',
         "unet: {_target_: os.system, command: touch ran}",
-        'name: "${eval:__import__(\'os\').system(\'touch ran\')}"',
+        "name: \"${eval:__import__('os').system('touch ran')}\"",
         "name: \"{{ ''.__class__.__mro__ }}\"",
         "unet: {block: {type: os.system}}",
         'unet: {block: {type: "../../ran"}}',

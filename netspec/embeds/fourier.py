@@ -62,6 +62,7 @@ class Fourier(Embed, name="fourier"):
 
         return assemble(
             self,
+            exact=("frequencies",),
             frequencies=torch.randn(self.dim // 2) * self.scale,
             linear1=nn.Linear(self.dim, out.channels),
             act=self.act.build(out, out),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from netspec.registry import Component
@@ -16,6 +17,6 @@ class Family(Component, kind="family", tag=""):
 
     convention: ClassVar[str]
 
+    @abstractmethod
     def lower(self, b: Builder, x: Value, channels: int) -> Value:
         """Add this network's nodes to the plan: from the image input `x` to an image of `channels`."""
-        raise NotImplementedError

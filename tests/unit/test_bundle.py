@@ -69,7 +69,7 @@ def test_manifest_round_trip(tmp_path: Path) -> None:
     text = (tmp_path / "out" / "manifest.json").read_text()
     read = Manifest.read(tmp_path / "out")
     assert read.text() == text
-    keys = ["netspec", "name", "spec_sha256", "params", "inputs", "outputs", "files", "parity", "tools"]
+    keys = ["netspec", "name", "spec_sha256", "params", "inputs", "outputs", "files", "parity", "tools", "recipe"]
     assert list(json.loads(text)) == keys
     assert list(json.loads(text)["files"]) == ["deploy/build.sh", "model.onnx"]
     assert list(json.loads(text)["parity"][0]["sizes"]) == ["H", "W"]

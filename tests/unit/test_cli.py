@@ -203,7 +203,8 @@ QUICK = [f"check {UNET}", f"show {UNET}", f"resolve --origin {UNET}", "list norm
 def test_quick_commands_do_not_import_torch(command: str, tmp_path: Path) -> None:
     script = (
         "import sys, atexit, netspec.cli\n"
-        "atexit.register(lambda: print('IMPORTED', *{'torch', 'numpy', 'onnx'} & sys.modules.keys(), file=sys.stderr))\n"
+        "heavy = {'torch', 'numpy', 'onnx'}\n"
+        "atexit.register(lambda: print('IMPORTED', *heavy & sys.modules.keys(), file=sys.stderr))\n"
         f"sys.argv = ['netspec', *{command.split()!r}]\n"
         "netspec.cli.main()\n"
     )
@@ -249,7 +250,7 @@ def test_no_color_without_a_terminal_or_with_no_color() -> None:
     assert "\x1b" not in shell(f"netspec check {BAD}").stdout
     command = f"netspec check {BAD}"
     script = "import pty, sys; sys.exit(pty.spawn(['bash', '-c', sys.argv[1]]) >> 8)\n"
-    inner = f"{sys.executable} -c \"from netspec.cli import main; main()\" {command.removeprefix('netspec ')}"
+    inner = f'{sys.executable} -c "from netspec.cli import main; main()" {command.removeprefix("netspec ")}'
     for no_color, colored in ((None, True), ("1", False)):
         environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
         environment |= {"PYTHONPATH": str(ROOT), "TERM": "xterm"} | ({"NO_COLOR": no_color} if no_color else {})

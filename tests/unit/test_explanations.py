@@ -62,7 +62,6 @@ def test_every_code_of_a_spec_has_a_file_that_causes_it() -> None:
     assert of_specs - fired() == set(NOT_BY_CHECK)
 
 
-
 def test_index_lists_every_title() -> None:
     lines = explanations.index().splitlines()
     assert len(lines) == len(PAGES)

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import pkgutil
 from collections import Counter
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -43,9 +44,9 @@ class Layout:
             cls.name = name
             _register(cls)
 
+    @abstractmethod
     def places(self, plan: Plan) -> Iterator[Place]:
         """Where each node's tensors lie. Nodes without tensors may be left out."""
-        raise NotImplementedError
 
     def entries(self, plan: Plan) -> tuple[Entry, ...]:
         """Every tensor of the plan with its foreign keys, in our order.

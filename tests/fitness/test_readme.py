@@ -1,0 +1,59 @@
+"""Every command of the README prints what the README says, to the letter."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+BLOCK = re.compile(r"^```console\n(?P<body>\$ netspec .*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[tuple[str, str]]:
+    """(command line, printed text) for every `$ ` line of the blocks that begin with `$ netspec`."""
+    found: list[tuple[str, str]] = []
+    for block in BLOCK.finditer(text):
+        for part in re.split(r"^\$ ", block["body"], flags=re.MULTILINE)[1:]:
+            command, _, printed = part.partition("\n")
+            found.append((command, printed))
+    return found
+
+
+def stripped(text: str) -> list[str]:
+    return [line.rstrip() for line in text.rstrip().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place to run in that looks like the repository; what is built there stays there."""
+    path = tmp_path_factory.mktemp("readme")
+    for name in ("specs", "tests", "examples"):
+        (path / name).symlink_to(ROOT / name)
+    return path
+
+
+@pytest.mark.parametrize(("command", "printed"), commands((ROOT / "README.md").read_text(encoding="utf-8")))
+def test_readme_command_prints_what_it_says(command: str, printed: str, folder: Path) -> None:
+    name, *arguments = shlex.split(command)
+    assert name == "netspec", "every command of such a block is netspec's"
+    script = "from netspec.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
+    )
+    assert stripped(done.stdout + done.stderr) == stripped(printed)
+
+
+def test_blocks_are_found_and_told_apart() -> None:
+    text = "```console\n$ netspec a\n1\n\n2\n$ netspec b\n```\n\n```console\n$ make test\n```\n"
+    assert commands(text) == [("netspec a", "1\n\n2\n"), ("netspec b", "")]
