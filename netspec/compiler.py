@@ -19,7 +19,7 @@ from netspec.embedded import SPEC_KEY
 from netspec.errors import Diagnostic, UnknownName, WeightsError
 from netspec.plan import Plan
 from netspec.planner import lower
-from netspec.points import multiples
+from netspec.planner.points import multiples
 from netspec.spec import Spec
 from netspec.spec import Target as Wanted
 from netspec.target import ExportRequest, Slot, Target, find

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,10 +22,9 @@ Parts: TypeAlias = Any  # a Module seen from `forward`: attributes are the parts
 class Module(nn.Module):
     """Calls `component.forward(self, *inputs)`: a component stays one file, and that file needs no torch to be read."""
 
-    def __init__(self, component: Component, parts: Mapping[str, Part], exact: Collection[str]) -> None:
+    def __init__(self, component: Component, parts: Mapping[str, Part]) -> None:
         super().__init__()
         self.component = component
-        self.exact = tuple(exact)
         for name, part in parts.items():
             match part:
                 case nn.Module():
@@ -36,9 +35,9 @@ class Module(nn.Module):
                     self.register_buffer(name, part)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Module:
-        """Moves and casts as ever, but keeps what `assemble` was told is exact in float32 at least."""
-        before = {name: self._buffers[name] for name in self.exact}
-        super()._apply(fn, recurse)
+        """Moves and casts as ever, but keeps what the component calls exact in float32 at least."""
+        before = {name: self._buffers[name] for name in self.component.exact}
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has not typed it
         for name, buffer in before.items():
             moved = self._buffers[name]
             if buffer is not None and moved is not None and moved.dtype in (torch.float16, torch.bfloat16):
@@ -54,12 +53,12 @@ def _class(name: str) -> type[Module]:
     return type(name, (Module,), {"__doc__": Module.__doc__})
 
 
-def assemble(component: Component, *, exact: Collection[str] = (), **parts: Part) -> Module:
+def assemble(component: Component, parts: Mapping[str, Part] | None = None, /, **named: Part) -> Module:
     """A module named after the component: submodules, parameters and (persistent) buffers by name.
 
-    `exact` names buffers that half precision would spoil: they stay in float32 when the module is cast.
+    Buffers that the component calls `exact` stay in float32 when the module is cast.
     """
-    return _class(type(component).__name__)(component, parts, exact)
+    return _class(type(component).__name__)(component, {**(parts or {}), **named})
 
 
 class Nearest(nn.Module):

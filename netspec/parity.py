@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
+from netspec.bundle.manifest import ParityRow
 from netspec.errors import Diagnostic, ParityError
 from netspec.graph import Model
-from netspec.manifest import ParityRow
 from netspec.plan import Node, Plan
-from netspec.points import Env, Point, points
+from netspec.planner.points import Env, Point, points
 from netspec.target import Runner
 
 # Largest difference allowed, relative to the largest output. float32: a few hundred layers of sums in another order

@@ -187,6 +187,7 @@ class Component(Record):
     usual: ClassVar[str] = ""  # the component of this kind that settings without a name are for
     name: ClassVar[str] = ""
     example: ClassVar[str] = ""  # a YAML value that names this component
+    exact: ClassVar[tuple[str, ...]] = ()  # buffers that half precision would spoil: they stay in float32
     trial: ClassVar[tuple[TensorType, ...]] = ()  # input types for the registry-wide tests
     trial_channels: ClassVar[int | None] = None
 

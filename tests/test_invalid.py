@@ -114,7 +114,8 @@ def test_a_hostile_file_is_explained(
 _MEASURED = """
 import re, resource, sys, time
 resource.setrlimit(resource.RLIMIT_CPU, (20, 20))  # a spin ends here, not the session
-from netspec import api, findings, render
+from netspec import api, render
+from netspec.validation import findings
 before = time.process_time()
 text = render.render(api.check(sys.argv[1]))
 seconds = time.process_time() - before

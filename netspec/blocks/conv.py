@@ -62,7 +62,7 @@ class Conv(Block, name="conv"):
         if c is not None and self.modulation != "none":
             parts["act_c"] = self.act.build(c, c)
             parts["linear_c"] = nn.Linear(c.channels, out.channels * self._vectors)
-        return assemble(self, **parts)
+        return assemble(self, parts)
 
     def forward(self, m: Parts, x: Tensor, c: Tensor | None = None) -> Tensor:
         from netspec import ops

@@ -79,7 +79,7 @@ class Resnet(Block, name="resnet"):
             parts["linear_c"] = nn.Linear(c.channels, out.channels * self._vectors)
         if x.channels != out.channels:
             parts["shortcut"] = nn.Conv2d(x.channels, out.channels, 1)
-        return assemble(self, **parts)
+        return assemble(self, parts)
 
     def forward(self, m: Parts, x: Tensor, c: Tensor | None = None) -> Tensor:
         from netspec import ops

@@ -25,6 +25,7 @@ class Fourier(Embed, name="fourier"):
     """
 
     example = "{embed: fourier, dim: 256, scale: 16}"
+    exact = ("frequencies",)
 
     dim: Annotated[int, Param("number of sines and cosines, even", ge=2)]
     scale: Annotated[float, Param("standard deviation of the frequencies", gt=0)] = 16.0
@@ -62,7 +63,6 @@ class Fourier(Embed, name="fourier"):
 
         return assemble(
             self,
-            exact=("frequencies",),
             frequencies=torch.randn(self.dim // 2) * self.scale,
             linear1=nn.Linear(self.dim, out.channels),
             act=self.act.build(out, out),

@@ -79,7 +79,7 @@ class DiTBlock(Wiring, Heads, name="dit_block"):
             parts["cross_attn"] = self._attention(width, context.channels)
         if c is not None:
             parts["modulation"] = self.modulation.build(c, c.wide(width * self._chunks))
-        return assemble(self, **parts)
+        return assemble(self, parts)
 
     def forward(self, m: Parts, x: Tensor, *rest: Tensor) -> Tensor:
         c, context = self._split(rest)
@@ -181,7 +181,7 @@ class DiTHead(Wiring, name="dit_head"):
         }
         if c is not None:
             parts["modulation"] = zeroed(self.modulation.build(c, c.wide(2 * x.channels)))
-        return assemble(self, **parts)
+        return assemble(self, parts)
 
     def forward(self, m: Parts, x: Tensor, c: Tensor | None = None) -> Tensor:
         from netspec import ops

@@ -59,7 +59,7 @@ class TransformerBlock(Wiring, name="transformer_block"):
             "mlp_out": nn.Linear(hidden, width),
             "dropout": nn.Dropout(self.dropout),
         }
-        return assemble(self, **parts)
+        return assemble(self, parts)
 
     def forward(self, m: Parts, x: Tensor, context: Tensor | None = None) -> Tensor:
         h = m.norm1(x)  # (N, T, C)

@@ -15,25 +15,34 @@ ROOT = Path(__file__).parent.parent.parent
 # From the first to know to the last; a module imports modules of earlier rows, and of its own name. Modules of one row
 # know nothing of each other. Below the line torch may be imported at module level.
 ROWS = (
-    ("errors", "tensors", "synonyms", "schema_root"),
-    ("scalars", "syntax", "snippet", "suggestions", "verdict", "registry", "explanations", "atomic"),
-    ("refusals", "reports", "plan", "shorthands"),
-    ("composer", "render", "costs", "target", "expectations"),
+    ("errors", "tensors", "validation.synonyms", "schema_root"),
+    (
+        "document.scalars",
+        "document.syntax",
+        "render.snippet",
+        "validation.suggestions",
+        "validation.verdict",
+        "registry",
+        "explanations",
+        "bundle.atomic",
+    ),
+    ("document.refusals", "render.reports", "plan", "shorthands"),
+    ("document.composer", "render", "costs", "target", "planner.expectations"),
     ("document", "weights.header"),
-    ("embedded", "conventions", "layers", "locating", "reading", "schema", "inherit"),
+    ("embedded", "conventions", "layers", "validation.locating", "validation.reading", "schema", "inherit"),
     ("activations", "norms", "modulations"),
     ("attention", "blocks", "embeds", "positions"),
     ("resample", "wiring"),
     ("attention.spatial",),  # a stack of wiring's transformer blocks
     ("builder",),
     ("families",),
-    ("relations", "wording", "spec"),
-    ("findings", "origins", "placing", "sizes"),
+    ("validation.relations", "validation.wording", "spec"),
+    ("validation.findings", "origins", "planner.placing", "planner.sizes"),
     ("validation", "analysis"),
     ("planner",),
-    ("points", "weights.files"),
+    ("planner.points", "weights.files"),
     ("weights.aligned",),
-    ("manifest",),
+    ("bundle.manifest",),
     ("bundle", "cli"),
     ("api",),
     "torch",
@@ -54,7 +63,7 @@ LATE = {
     ("api", "graph"): "build() and load_weights() are the doors to what needs torch",
     ("api", "weights"): "build() and load_weights() are the doors to what needs torch",
     ("plan", "registry"): "a plan is printed with the names that components have",
-    ("validation", "findings"): "imports jsonschema, which a valid spec never pays for",
+    ("validation", "validation.findings"): "imports jsonschema, which a valid spec never pays for",
 }
 # Component packages: `build` and `forward` import torch, `netspec.module` and `netspec.ops` when they are called.
 COMPONENTS = ("activations", "attention", "blocks", "embeds", "modulations", "norms", "positions", "resample", "wiring")

@@ -11,8 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from netspec import document, registry, schema
-from netspec.findings import Validator
-from netspec.verdict import compiled
+from netspec.validation.findings import Validator
+from netspec.validation.verdict import compiled
 
 SLOTS = [
     (kind, name)

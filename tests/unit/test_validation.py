@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from netspec import registry, schema, synonyms
+from netspec import registry, schema
 from netspec.document import load, loads
 from netspec.errors import Diagnostic, SchemaError, SpecError
-from netspec.findings import Validator
 from netspec.render import render
-from netspec.validation import validate
-from netspec.verdict import compiled
+from netspec.validation import synonyms, validate
+from netspec.validation.findings import Validator
+from netspec.validation.verdict import compiled
 
 SPECS = Path(__file__).parents[2] / "specs"
 SD15 = """\

@@ -10,9 +10,9 @@ from typing import Any
 from netspec import registry
 from netspec.document import Document, parse_scalar
 from netspec.errors import Diagnostic, DocumentError, SpecPath, path_text
-from netspec.locating import key_span, owner_span, value_span, written
 from netspec.schema import NONE, in_words
-from netspec.suggestions import listed, nearest_name
+from netspec.validation.locating import key_span, owner_span, value_span, written
+from netspec.validation.suggestions import listed, nearest_name
 
 Node = Mapping[str, Any]
 

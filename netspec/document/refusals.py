@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from netspec.document.scalars import shorten
 from netspec.errors import Diagnostic, Label, Span, SpecPath, path_text
-from netspec.scalars import shorten
 
 ALIASES_SHOWN: Final = 3
 

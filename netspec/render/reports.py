@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from netspec.errors import Diagnostic, Label, Source, Span
-from netspec.snippet import harmless
+from netspec.render.snippet import harmless
 
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _RANGES = {

@@ -15,24 +15,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import IO, Any, Final
 
-from netspec import syntax
-from netspec.composer import MAX_DEPTH, MAX_VALUES, Composer, Place
+from netspec.document import syntax
+from netspec.document.composer import Composer, Place
 from netspec.errors import Diagnostic, DocumentError, Source, Span, SpecPath, raise_all
-from netspec.scalars import Scalar, parse_scalar
-
-__all__ = [
-    "MAX_BYTES",
-    "MAX_DEPTH",
-    "MAX_VALUES",
-    "Document",
-    "Place",
-    "Scalar",
-    "argument_source",
-    "load",
-    "loads",
-    "parse_scalar",
-    "parse_value",
-]
 
 MAX_BYTES: Final = 2**20
 _SIZE_HELP = "the largest published spec has 4 KiB: is this the right file?"

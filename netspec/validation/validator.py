@@ -13,12 +13,13 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from netspec import relations, schema, verdict
+from netspec import schema
 from netspec.document import Document
 from netspec.errors import Diagnostic, raise_all
+from netspec.validation import relations, verdict
 
 if TYPE_CHECKING:
-    from netspec.findings import Findings
+    from netspec.validation.findings import Findings
 
 _INDEX = re.compile(r"\[\d+\]")
 _LISTED = 8  # places that one error names
@@ -70,7 +71,7 @@ def _sieve(_: int) -> verdict.Verdict:
 
 @cache
 def _explainer(_: int) -> Findings:
-    from netspec.findings import Findings  # imports jsonschema, which a valid spec never pays for
+    from netspec.validation.findings import Findings  # imports jsonschema, which a valid spec never pays for
 
     published: Mapping[str, Any] = schema.current()
     return Findings(published)

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import yaml
 
-from netspec import refusals, syntax
+from netspec.document import refusals, syntax
+from netspec.document.scalars import parse_scalar, shorten
 from netspec.errors import Diagnostic, DocumentError, Source, Span, SpecPath, path_text
-from netspec.scalars import parse_scalar, shorten
 
 MAX_DEPTH: Final = 64  # levels of mappings and lists, the root counted
 MAX_VALUES: Final = 50_000  # a spec of 2,000 lines has about 10,000; bounds time and memory for short values

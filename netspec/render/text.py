@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, TypeAlias
 
-from netspec import reports
 from netspec.errors import Diagnostic, Source, Span
-from netspec.snippet import columns, harmless, snippets
+from netspec.render import reports
+from netspec.render.snippet import columns, harmless, snippets
 
 Format: TypeAlias = Literal["text", "concise", "json", "github", "sarif"]
 

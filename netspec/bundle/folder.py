@@ -19,12 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from netspec.atomic import locked, new_name, recover, swap_in, sync_tree
+from netspec.bundle.atomic import locked, new_name, recover, swap_in, sync_tree
+from netspec.bundle.manifest import MANIFEST, Manifest, list_files
 from netspec.errors import Diagnostic, InvariantError, NetspecError, UsageError, WeightsError
-from netspec.manifest import MANIFEST, FileEntry, Manifest, ParityRow, Port, file_entries, list_files
 from netspec.weights.files import cannot_write
-
-__all__ = ["FileEntry", "Manifest", "ParityRow", "Port", "file_entries", "open_bundle"]
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 

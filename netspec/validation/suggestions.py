@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from netspec.errors import SpecPath
-from netspec.synonyms import NAMES
+from netspec.validation.synonyms import NAMES
 
 Node: TypeAlias = Mapping[str, Any]
 Pattern: TypeAlias = tuple[str, ...]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from netspec import sizes
 from netspec.builder import Builder
 from netspec.embeds import Embed
 from netspec.errors import Diagnostic, Label, raise_all
-from netspec.expectations import unmet
-from netspec.placing import diagnose
 from netspec.plan import Plan, Value
+from netspec.planner import sizes
+from netspec.planner.expectations import unmet
+from netspec.planner.placing import diagnose
 from netspec.registry import Record, declared
 from netspec.spec import Input, Spec
 from netspec.tensors import TensorType

@@ -10,13 +10,13 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from netspec import synonyms, verdict
 from netspec.document import Document
 from netspec.errors import Diagnostic, SpecPath, path_text
-from netspec.locating import key_span, owner_span
 from netspec.schema_root import LONGEST_LIST
-from netspec.suggestions import Homes, listed, nearest
-from netspec.wording import Node, Violation, bad_name, bad_value, too_many
+from netspec.validation import synonyms, verdict
+from netspec.validation.locating import key_span, owner_span
+from netspec.validation.suggestions import Homes, listed, nearest
+from netspec.validation.wording import Node, Violation, bad_name, bad_value, too_many
 
 # The types are YAML's, as in verdict.py.
 _checker = Draft202012Validator.TYPE_CHECKER.redefine_many(
