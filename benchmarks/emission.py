@@ -12,12 +12,12 @@ SPEC = "specs/unet/sd15.yaml"
 OURS = """
 import time, torch, tempfile, netspec, exporters.onnx
 from pathlib import Path
-from netspec import compiler, graph
+from netspec import deployment, graph
 from netspec.weights import store
 started = time.perf_counter()
 plan = netspec.lower(netspec.load({spec!r}))
 model = graph.build(plan, device="meta").eval()
-request = compiler.request_for(plan, model, store.layout_of(plan, model), "model.safetensors")
+request = deployment.request_for(plan, model, store.layout_of(plan, model), "model.safetensors")
 exporters.onnx.OnnxExporter().run(request, Path({folder!r}))
 print(time.perf_counter() - started)
 """

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from netspec import document, embedded, layers, planner, registry, validation
 from netspec import spec as specs
 from netspec.analysis import Summary, summarise
-from netspec.errors import Diagnostic, SpecError
+from netspec.builder import MAX_NODES
+from netspec.errors import Diagnostic, ShapeError, SpecError
 from netspec.plan import Plan
+from netspec.planner.points import narrowed
 from netspec.spec import Spec
 
 if TYPE_CHECKING:
@@ -66,20 +68,49 @@ def check(
 
     Without `variant` every variant of the file is checked too.
     """
+    sweep = _Sweep()
     try:
         parsed = document.load(path)
         spec = _resolve(parsed, variant, set)
-        lower(spec)
+        sweep.lower(spec)
     except SpecError as error:
         return list(error.diagnostics)
     found: dict[tuple[object, ...], Diagnostic] = {}  # what two variants share is told once
     for name in spec.variants if variant is None else ():
         try:
-            lower(_resolve(parsed, name, set))
+            sweep.lower(_resolve(parsed, name, set))
         except SpecError as error:
             for each in error.diagnostics:
                 found.setdefault((each.code, each.message, each.label, each.span.order if each.span else ()), each)
     return list(found.values())
+
+
+class _Sweep:
+    """Lowers every network that one file describes, for every target, until they are too many to be meant."""
+
+    def __init__(self) -> None:
+        self.left = 4 * MAX_NODES
+
+    def lower(self, spec: Spec) -> None:
+        self._lower(spec)
+        for name, target in spec.targets.items():
+            if target.dims:
+                self._lower(narrowed(spec, name))
+
+    def _lower(self, spec: Spec) -> None:
+        if self.left <= 0:
+            raise ShapeError(
+                Diagnostic(
+                    "NS316",
+                    f"the variants and targets have more than {4 * MAX_NODES:,} nodes together",
+                    spec.place(("variants",)).key or spec.place(("targets",)).key,
+                    "checking stopped on the way",
+                    help=("check one at a time: `--variant NAME`",),
+                    path="variants",
+                )
+            )
+        self.left -= MAX_NODES // 4  # of a spec that is refused; of another its nodes
+        self.left += MAX_NODES // 4 - len(lower(spec).nodes)
 
 
 def summary(spec: Spec) -> Summary:

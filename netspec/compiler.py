@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -11,24 +13,19 @@ from pathlib import Path
 
 import torch
 
-from netspec import __version__, graph, proof
+from netspec import __version__, proof
 from netspec import spec as specs
 from netspec.analysis import summarise, tables
 from netspec.bundle import Manifest, ParityRow, Port, file_entries, open_bundle
-from netspec.embedded import SPEC_KEY
-from netspec.errors import Diagnostic, UnknownName, WeightsError
+from netspec.deployment import Deployment, deployments, inputs, outputs
+from netspec.errors import Diagnostic, WeightsError
 from netspec.plan import Plan
 from netspec.planner import lower
-from netspec.planner.points import multiples
 from netspec.spec import Spec
-from netspec.spec import Target as Wanted
-from netspec.target import ExportRequest, Slot, Target, find
 from netspec.target import Port as GraphPort
 from netspec.weights import store
-from netspec.weights.aligned import AlignedLayout
 from netspec.weights.files import sha256_file
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 Progress = Callable[[str, str], None]
 
 
@@ -64,26 +61,51 @@ def compile(
     """
     progress("plan", spec.name)
     plan = lower(spec)
-    wanted = _wanted(spec, options.targets)
-    recipe = _recipe(options, wanted)
+    wanted = deployments(plan, options.targets)
+    recipe = _recipe(plan, options, wanted)
     present = _present(folder, spec, recipe)
     if present is not None and not options.force:
         return Result(Path(folder), present, plan, fresh=True)
+    return _write(plan, folder, options, wanted, recipe, progress)
+
+
+def bind(
+    folder: str | os.PathLike[str],
+    weights: str | os.PathLike[str],
+    layout: str = "netspec",
+    progress: Progress = lambda step, detail: None,
+) -> Result:
+    """Give a bundle other weights: the same graphs, the new numbers, parity and manifest anew.
+
+    Raises WeightsError where the file does not fit or the bundle's graphs are not those that were built, ParityError;
+    the bundle is then what it was before.
+    """
+    manifest = Manifest.read(folder)
+    if changed := manifest.check_files(folder, lambda path: not path.endswith(".safetensors")):
+        raise WeightsError(*changed)
+    plan = lower(read_spec(folder))
+    wanted = deployments(plan, manifest.recipe.get("targets", "").split())
+    options = Options(weights=os.path.join(os.curdir, weights), layout=layout, force=True)  # `none` is a file here
+    recipe = manifest.recipe | {"weights": _weights(options), "parity": "on"}
+    return _write(plan, folder, options, wanted, recipe, progress, kept=Path(folder).resolve())
+
+
+def _write(
+    plan: Plan,
+    folder: str | os.PathLike[str],
+    options: Options,
+    wanted: Sequence[Deployment],
+    recipe: Mapping[str, str],
+    progress: Progress,
+    kept: Path | None = None,
+) -> Result:
     with open_bundle(folder, force=options.force) as place:
         build = _Build(plan, place, options, progress)
         build.write_texts()
-        for name, target in wanted.items():
-            build.export(name, target)
+        for deployment in wanted:
+            build.export(deployment, kept)
         manifest = build.finish(recipe)
-    return Result(Path(folder), manifest, plan, skipped=tuple(build.skipped))
-
-
-def bind(folder: str | os.PathLike[str], weights: str, progress: Progress = lambda step, detail: None) -> Result:
-    """Give a bundle other weights: the same graphs, the new numbers, parity and manifest anew."""
-    manifest = Manifest.read(folder)
-    spec = read_spec(folder)
-    targets = tuple(manifest.recipe.get("targets", "").split())
-    return compile(spec, folder, Options(weights=weights, targets=targets, force=True), progress)
+    return Result(Path(folder), manifest, plan, skipped=tuple(dict.fromkeys(build.skipped)))
 
 
 def read_spec(folder: str | os.PathLike[str]) -> Spec:
@@ -108,45 +130,46 @@ class _Build:
         table = tables.text(summarise(self.plan))
         (self.folder / "plan.txt").write_text(f"{table}\n{self.plan.text()}", encoding="utf-8")
 
-    def export(self, name: str, wanted: Wanted) -> None:
-        """The weights of one target's precision, its graph, and the parity of both."""
-        dtype = _dtype(name, wanted)
-        target = exporter(self.plan.spec, name, wanted)
-        model = graph.build(self.plan, device="meta", dtype=dtype).eval()
-        layout = store.layout_of(self.plan, model)
-        weights = self.folder / weights_name(wanted.precision)
-        self._write_weights(model, layout, weights, dtype)
-        self.progress("export", name)
-        request = request_for(self.plan, model, layout, weights.name, graph_name(name))
-        files = target.run(request, self.folder)
-        self._verify(target, files[0], model, weights, wanted.precision)
+    def export(self, deployment: Deployment, kept: Path | None) -> None:
+        """The weights of one target's precision, its graph (or that of the bundle `kept`), and the parity of both."""
+        weights = self.folder / deployment.weights
+        self._write_weights(deployment, weights)
+        self.progress("export", deployment.name)
+        if kept is None:
+            file = deployment.exporter.run(deployment.request, self.folder)[0]
+        else:
+            file = Path(shutil.copyfile(kept / deployment.file, self.folder / deployment.file))
+        self._verify(deployment, file, weights)
 
-    def _write_weights(self, model: graph.Model, layout: AlignedLayout, path: Path, dtype: torch.dtype) -> None:
+    def _write_weights(self, deployment: Deployment, path: Path) -> None:
         if self.options.weights == "none" or path.exists():
             return
 
         def report(detail: str) -> None:
             self.progress("weights", detail)
 
+        layout = deployment.layout
         if self.options.weights == "random":
-            digest = store.write_random(self.plan, layout, path, seed=self.options.seed, dtype=dtype, progress=report)
+            seed = self.options.seed
+            digest = store.write_random(self.plan, layout, path, seed=seed, dtype=deployment.dtype, progress=report)
         else:
             source, rules = self.options.weights, self.options.layout
-            digest = store.write_from(model, layout, source, path, rules=rules, progress=report)
+            digest = store.write_from(deployment.model, layout, source, path, rules=rules, progress=report)
         self.hashes[path.name] = digest
 
-    def _verify(self, target: Target, file: Path, model: graph.Model, weights: Path, precision: str) -> None:
+    def _verify(self, deployment: Deployment, file: Path, weights: Path) -> None:
         if not self.options.parity or not weights.exists():
             self.skipped.append("all: parity is off" if weights.exists() else "all: there are no weights")
             return
         outcome = proof.prove(
-            self.plan,
-            target.runner,
+            deployment.plan,
+            deployment.exporter.runner,
             file,
-            model,
+            deployment.model,
             weights,
-            precision=precision,
+            precision=deployment.precision,
             fresh=self.options.weights == "random",
+            scratch=self.folder,
             progress=lambda detail: self.progress("parity", detail),
         )
         self.rows += outcome.rows
@@ -160,8 +183,8 @@ class _Build:
             name=spec.name,
             spec_sha256=spec.sha256,
             params=self.plan.cost.params,
-            inputs=tuple(Port(p.name, _dtype_text(p.dtype), p.shape) for p in _inputs(self.plan, torch.float32)),
-            outputs=tuple(Port(p.name, _dtype_text(p.dtype), p.shape) for p in _outputs(self.plan, torch.float32)),
+            inputs=tuple(map(_port, inputs(self.plan, torch.float32))),
+            outputs=tuple(map(_port, outputs(self.plan, torch.float32))),
             files=file_entries(self.folder, self.hashes),
             parity=tuple(self.rows),
             tools=tools(),
@@ -172,100 +195,31 @@ class _Build:
         return manifest
 
 
-def weights_name(precision: str) -> str:
-    """The weights file of one precision; targets of one precision share it."""
-    return "model.safetensors" if precision == "fp32" else f"model.{precision}.safetensors"
+def _port(port: GraphPort) -> Port:
+    return Port(port.name, str(port.dtype).removeprefix("torch."), port.shape)
 
 
-def graph_name(target: str) -> str:
-    """The stem of a target's graph: the plain `onnx` target is the bundle's `model`."""
-    return "model" if target == "onnx" else target
+def _recipe(plan: Plan, options: Options, wanted: Sequence[Deployment]) -> dict[str, str]:
+    """What a bundle is made from besides the spec's choices: equal recipes give equal bundles."""
+    lines = "\n".join(node.origin.source for node in plan)  # graphs name them: a comment more, and all of them move
+    return {
+        "weights": _weights(options),
+        "targets": " ".join(deployment.name for deployment in wanted),
+        "parity": "on" if options.parity else "off",
+        "lines": hashlib.sha256(lines.encode()).hexdigest()[:16],
+    }
 
 
-def request_for(
-    plan: Plan, model: graph.Model, layout: AlignedLayout, location: str, file_name: str = "model"
-) -> ExportRequest:
-    """What an exporter needs to know of a plan: ports, weights by reference, origins, the resolved spec."""
-    dtype = next((p.dtype for p in model.parameters()), torch.float32)
-    return ExportRequest(
-        model=model,
-        inputs=_inputs(plan, dtype),
-        outputs=_outputs(plan, dtype),
-        name=plan.spec.name,
-        file_name=file_name,
-        weights={name: Slot(location, offset, length) for name, (offset, length) in layout.places.items()},
-        multiples=multiples(plan),
-        origins={node.name: node.origin for node in plan},
-        metadata={SPEC_KEY: specs.text(plan.spec)},
-    )
-
-
-def _inputs(plan: Plan, dtype: torch.dtype) -> list[GraphPort]:
-    return [
-        GraphPort(name, plan.spec.inputs[name].shape, getattr(torch, type_.dtype) if type_.dtype else dtype)
-        for name, type_ in plan.inputs.items()
-    ]
-
-
-def _outputs(plan: Plan, dtype: torch.dtype) -> list[GraphPort]:
-    return [GraphPort(name, value.shape, dtype) for name, value in plan.spec.outputs.items()]
-
-
-def _dtype_text(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _wanted(spec: Spec, names: Sequence[str]) -> dict[str, Wanted]:
-    for name in names:
-        if name not in spec.targets:
-            known = ", ".join(spec.targets)
-            raise UnknownName(Diagnostic("NS212", f"the spec has no target `{name}`", help=(f"targets: {known}",)))
-    return {name: target for name, target in spec.targets.items() if not names or name in names}
-
-
-def exporter(spec: Spec, name: str, wanted: Wanted) -> Target:
-    """The target's exporter with the options that the spec gives it."""
-    place = spec.place(("targets", name, "exporter"))
-    written = spec.document is not None and ("targets", name) in spec.document.places
-    cls = find(wanted.exporter, place.value if written else None)
-    try:
-        return cls(**wanted.options)
-    except TypeError as error:
-        unknown = ", ".join(f"`{option}`" for option in wanted.options)
-        raise UnknownName(
-            Diagnostic(
-                "NS213",
-                f"exporter `{wanted.exporter}` does not take {unknown}",
-                spec.place(("targets", name)).key,
-                notes=(str(error).rpartition(": ")[2],),
-            )
-        ) from error
-
-
-def _dtype(name: str, wanted: Wanted) -> torch.dtype:
-    if wanted.precision not in DTYPES:
-        raise UnknownName(
-            Diagnostic(
-                "NS214",
-                f"target `{name}`: exporter `{wanted.exporter}` has no precision {wanted.precision}",
-                help=(f"it has {', '.join(DTYPES)}",),
-            )
-        )
-    return DTYPES[wanted.precision]
-
-
-def _recipe(options: Options, wanted: Mapping[str, Wanted]) -> dict[str, str]:
-    """What a bundle is made from besides the spec: equal recipes give equal bundles."""
+def _weights(options: Options) -> str:
     match options.weights:
         case "random":
-            weights = f"random, seed {options.seed}"
+            return f"random, seed {options.seed}"
         case "none":
-            weights = "none"
+            return "none"
         case path:
             if not Path(path).is_file():
                 raise WeightsError(Diagnostic("NS607", f"cannot read {path}: no such file"))
-            weights = f"sha256 {sha256_file(path)}"
-    return {"weights": weights, "targets": " ".join(wanted), "parity": "on" if options.parity else "off"}
+            return f"sha256 {sha256_file(path)}"
 
 
 def _present(folder: str | os.PathLike[str], spec: Spec, recipe: Mapping[str, str]) -> Manifest | None:
@@ -275,7 +229,9 @@ def _present(folder: str | os.PathLike[str], spec: Spec, recipe: Mapping[str, st
     except WeightsError:
         return None
     same = manifest.spec_sha256 == spec.sha256 and manifest.recipe == dict(recipe) and manifest.tools == tools()
-    whole = all(_has_size(Path(folder, path), entry.bytes) for path, entry in manifest.files.items())
+    whole = manifest.is_intact(folder) and all(
+        _has_size(Path(folder, path), entry.bytes) for path, entry in manifest.files.items()
+    )
     return manifest if same and whole else None
 
 

@@ -141,12 +141,15 @@ class InvariantError(NetspecError):
     exit_code = 70
 
 
-_BY_CODE: dict[str, type[SpecError]] = {
+_BY_CODE: dict[str, type[NetspecError]] = {
     "NS0": DocumentError,
     "NS1": SchemaError,
     "NS2": UnknownName,
     "NS3": ShapeError,
     "NS4": ExpectationError,
+    "NS5": ExportError,
+    "NS6": WeightsError,
+    "NS7": ParityError,
 }
 
 

@@ -25,20 +25,22 @@ def prove(
     *,
     precision: str,
     fresh: bool,
+    scratch: Path | None = None,
     progress: Callable[[str], None],
 ) -> Outcome:
     """Parity of `file` with `model`, a `meta` model that is filled here from `weights`.
 
     Fresh weights have zero-initialised layers, behind which nothing can be seen: the graph is then bound to a copy of
-    the weights in which those are small noise. So are weights that give an output of zeros. Raises ParityError. Where
-    memory is too short for two backends, the outcome says so instead.
+    the weights in which those are small noise. So are weights that give an output of zeros. The copy lies in `scratch`,
+    by default the system's folder for temporary files: nothing is written beside a finished graph. Raises ParityError.
+    Where memory is too short for two backends, the outcome says so instead.
     """
     if (short := _memory_short(weights.stat().st_size * (2 if fresh else 1))) is not None:
         return Outcome((), (f"all: {short}",))
     if not fresh:
         store.fill(model, weights)
         fresh = parity.is_blank(plan, model)
-    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".probe-") as name:
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".probe-") as name:
         if fresh:
             probe = Path(name, weights.name)
             store.write_probe(weights, probe)
@@ -49,8 +51,20 @@ def prove(
 
 def _memory_short(weights: int) -> str | None:
     """Why both backends, which hold the weights each, would not fit into memory."""
-    if not hasattr(os, "sysconf"):
+    free, needed = _available(), 2 * weights
+    if free is None or needed < free:
         return None
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    needed = 2 * weights
-    return None if needed < free else f"needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
+    return f"needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are available"
+
+
+def _available() -> int | None:
+    """Bytes of memory that a program may still take: free ones and those of caches; None where nobody says."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):  # not Linux
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import entry_points
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, final
 
@@ -88,6 +89,11 @@ class Target(ABC):
     def requires(self, request: ExportRequest) -> Iterator[Diagnostic]:
         """Why this network cannot go to this target, found before anything is written."""
         yield from ()
+
+    @classmethod
+    def options(cls) -> tuple[str, ...]:
+        """What a spec may set: the constructor's arguments."""
+        return tuple(signature(cls).parameters)
 
     @abstractmethod
     def export(self, request: ExportRequest, folder: Path) -> tuple[Path, ...]:

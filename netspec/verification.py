@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from netspec import graph, proof
+from netspec import proof
 from netspec.bundle import Manifest
-from netspec.compiler import DTYPES, exporter, graph_name, read_spec, request_for, weights_name
+from netspec.compiler import read_spec
+from netspec.deployment import Deployment, deployments
 from netspec.errors import Diagnostic, ExportError, WeightsError
-from netspec.plan import Plan
 from netspec.planner import lower
-from netspec.weights import store
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,10 @@ def verify(
     """
     progress("verify", "hashes")
     manifest = Manifest.read(folder)
-    if findings := manifest.check_files(folder):
+    findings = manifest.check_files(folder)
+    if not manifest.is_intact(folder):
+        findings.insert(0, Diagnostic("NS611", "manifest.json has changed since it was written"))
+    if findings:
         raise WeightsError(*findings)
     checks = [Check("files", f"{len(manifest.files)} files are as built")]
     progress("verify", "structure")
@@ -46,36 +48,32 @@ def verify(
         raise WeightsError(Diagnostic("NS618", "spec.yaml is not the spec that the manifest names"))
     plan = lower(spec)
     checks.append(Check("spec", f"{plan.cost.params:,} parameters, as the manifest says"))
-    for name in manifest.recipe["targets"].split():
-        checks += _target(Path(folder), name, plan, manifest, parity, progress)
+    for deployment in deployments(plan, manifest.recipe.get("targets", "").split()):
+        checks += _target(Path(folder), deployment, manifest, parity, progress)
     return checks
 
 
 def _target(
-    folder: Path, name: str, plan: Plan, manifest: Manifest, again: bool, progress: Callable[[str, str], None]
+    folder: Path, deployment: Deployment, manifest: Manifest, again: bool, progress: Callable[[str, str], None]
 ) -> list[Check]:
     """One target's graph: still valid, and still equal to PyTorch."""
-    wanted = plan.spec.targets[name]
-    target = exporter(plan.spec, name, wanted)
-    model = graph.build(plan, device="meta", dtype=DTYPES[wanted.precision])
-    weights = folder / weights_name(wanted.precision)
-    request = request_for(plan, model, store.layout_of(plan, model), weights.name, graph_name(name))
-    file = folder / f"{request.file_name}{target.suffix}"
-    if findings := tuple(target.ensures(request, (file,))):
+    name, weights, file = deployment.name, folder / deployment.weights, folder / deployment.file
+    if findings := tuple(deployment.exporter.ensures(deployment.request, (file,))):
         raise ExportError(*findings)
     checks = [Check(name, f"{file.name} is a valid graph")]
     if not again or not weights.exists():
         return [*checks, Check(name, "parity not run: " + ("there are no weights" if again else "not asked for"))]
     outcome = proof.prove(
-        plan,
-        target.runner,
+        deployment.plan,
+        deployment.exporter.runner,
         file,
-        model,
+        deployment.model,
         weights,
-        precision=wanted.precision,
+        precision=deployment.precision,
         fresh=manifest.recipe["weights"].startswith("random"),
         progress=lambda detail: progress("parity", detail),
     )
-    worst = max((row.max_rel for row in outcome.rows), default=0.0)
-    checks.append(Check(name, f"parity at {len(outcome.rows)} points, largest relative difference {worst:.1e}"))
+    if outcome.rows:
+        worst = max(row.max_rel for row in outcome.rows)
+        checks.append(Check(name, f"parity at {len(outcome.rows)} points, largest relative difference {worst:.1e}"))
     return [*checks, *(Check(name, f"parity not run at {point}") for point in outcome.skipped)]

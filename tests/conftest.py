@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from netspec import document, layers, planner, spec
+from netspec import api, compiler, document, layers, planner, spec
 from netspec.plan import Plan
 
 ROOT = Path(__file__).parent.parent
@@ -52,3 +52,12 @@ torch.set_num_threads(1)  # the networks here are tiny: threads would only wait 
 def _random_state() -> None:
     """Every test starts from the same random numbers, whatever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A bundle of each tiny spec, as `netspec build` writes it. Shared: copy one before you change it."""
+    folder = tmp_path_factory.mktemp("bundles")
+    for name in ("unet", "dit"):
+        compiler.compile(api.load(SPECS / "tiny" / f"{name}.yaml"), folder / name, compiler.Options())
+    return {name: folder / name for name in ("unet", "dit")}

@@ -125,6 +125,14 @@ def permute(b: Builder, x: ir.Value, *axes: Any) -> ir.Value:
     return b.transpose(x, *(axis % len(perm) for axis in perm))
 
 
+def movedim(b: Builder, x: ir.Value, source: int, destination: int) -> ir.Value:
+    """One axis taken out and put in elsewhere."""
+    rank = len(b.dims(x))
+    order = [axis for axis in range(rank) if axis != source % rank]
+    order.insert(destination % rank, source % rank)
+    return b.transpose(x, *order)
+
+
 def unsqueeze(b: Builder, x: ir.Value, dim: int) -> ir.Value:
     return b.unsqueeze(x, dim % (len(b.dims(x)) + 1))
 

@@ -118,6 +118,7 @@ FUNCTIONS: dict[Callable[..., Any], Lowering] = {
     torch.reshape: shapes.reshape,
     torch.transpose: shapes.transpose,
     torch.permute: shapes.permute,
+    torch.movedim: shapes.movedim,
     torch.unsqueeze: shapes.unsqueeze,
     torch.squeeze: shapes.squeeze,
     # Python
@@ -156,6 +157,7 @@ METHODS: dict[str, Lowering] = {
     "unflatten": shapes.unflatten,
     "transpose": shapes.transpose,
     "permute": shapes.permute,
+    "movedim": shapes.movedim,
     "unsqueeze": shapes.unsqueeze,
     "squeeze": shapes.squeeze,
     "expand": shapes.expand,

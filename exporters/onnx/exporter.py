@@ -27,7 +27,7 @@ class OnnxExporter(Target):
         self.flavour = flavour
 
     def requires(self, request: ExportRequest) -> Iterator[Diagnostic]:
-        if isinstance(self.flavour, str) and self.flavour not in FLAVOURS:
+        if not isinstance(self.flavour, Flavour) and self.flavour not in list(FLAVOURS):  # a spec may hold anything
             known = ", ".join(FLAVOURS)
             yield Diagnostic(code="NS508", message=f"no flavour `{self.flavour}`", help=(f"one of: {known}",))
 
@@ -59,7 +59,7 @@ def check(path: Path, request: ExportRequest) -> None:
     if all((path.parent / location).exists() for location in ends):
         onnx.checker.check_model(path, full_check=True)
         return
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".check-") as name:
+    with tempfile.TemporaryDirectory() as name:  # not beside the graph: a bundle may be read-only
         folder = Path(name)
         for location, end in ends.items():
             stand_in = folder / location

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from netspec.plan import Cost, Node, Plan
+from netspec.resample import Downsample, Upsample
 from netspec.tensors import TensorType
 
 BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
@@ -15,7 +16,7 @@ BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One stage: consecutive nodes of one level side."""
+    """One stage: consecutive nodes of one level side. `output` is at the level's own resolution."""
 
     stage: str
     output: TensorType
@@ -100,7 +101,8 @@ def _rows(plan: Plan) -> Iterable[Row]:
         cost = Cost()
         for node in group:
             cost = cost + node.cost
-        yield Row(group[0].stage, group[-1].out, _blocks(group), cost)
+        inside = [node for node in group if not isinstance(node.component, Downsample | Upsample)] or group
+        yield Row(group[0].stage, inside[-1].out, _blocks(group), cost)
 
 
 def _blocks(nodes: Iterable[Node]) -> str:

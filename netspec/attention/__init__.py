@@ -54,6 +54,13 @@ class Heads(Record):
         )
 
 
+def empty_mlp(width: int, ratio: float) -> Iterator[Problem]:
+    """NS308 where nothing is left of an MLP's hidden layer."""
+    if int(width * ratio) == 0:
+        message = f"an MLP of {ratio:g} x {width} has no hidden unit"
+        yield Problem("NS308", message, field="mlp_ratio", label="too small", help=("the usual ratio is 4",))
+
+
 class Attention(Component, Heads, kind="attention", usual="full"):
     """Mixes the positions of an image; keeps its type and adds a residual."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from netspec import costs
-from netspec.attention import Transformer
+from netspec.attention import Transformer, empty_mlp
 from netspec.norms import Norm
 from netspec.plan import Cost, Problem, within
 from netspec.registry import Param, choice
@@ -29,13 +29,14 @@ class SpatialTransformer(Transformer, name="spatial"):
 
     norm: Annotated[Norm, Param("before the entry projection")] = choice("group", eps=1e-6)
     mlp: Annotated[Literal["geglu", "gelu"], Param("the MLP: gated by GELU, or plain")] = "geglu"
-    mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of the width", gt=0)] = 4.0
+    mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of the width", gt=0, le=1024)] = 4.0
     dropout: Annotated[float, Param("share dropped inside MLP and after each attention", ge=0, le=1)] = 0.0
     zero_init: Annotated[bool, Param("start the exit projection at zero")] = True
 
     def check(self, x: TensorType, context: TensorType | None = None, channels: int | None = None) -> Iterator[Problem]:
         yield from self.check_heads(x.channels)
         yield from within("norm", self.norm.check(x))
+        yield from empty_mlp(self.width(x.channels), self.mlp_ratio)
 
     def cost(self, x: TensorType, context: TensorType | None = None, *, out: TensorType) -> Cost:
         inner, h = self._inner(x)

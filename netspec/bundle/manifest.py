@@ -5,11 +5,12 @@ Byte-identical for identical content: fixed key order, sorted tables, no time, n
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -70,9 +71,12 @@ class Manifest:
     version: str = ""  # of netspec, which wrote the bundle
 
     def text(self) -> str:
-        """The exact content of manifest.json."""
+        """The exact content of manifest.json. `netspec.sha256` is that of the same text with "" in its place."""
+        return self._text(hashlib.sha256(self._text("").encode()).hexdigest())
+
+    def _text(self, digest: str) -> str:
         document = {
-            "netspec": {"format": FORMAT, "version": self.version},
+            "netspec": {"format": FORMAT, "version": self.version, "sha256": digest},
             "name": self.name,
             "spec_sha256": self.spec_sha256,
             "params": self.params,
@@ -110,14 +114,20 @@ class Manifest:
             reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             raise _no_bundle(folder, f"has a {MANIFEST} that netspec did not write: {reason[:200]}") from error
 
-    def check_files(self, folder: str | os.PathLike[str]) -> list[Diagnostic]:
+    def is_intact(self, folder: str | os.PathLike[str]) -> bool:
+        """Whether the manifest in `folder` is byte for byte what netspec wrote."""
+        return Path(folder, MANIFEST).read_bytes() == self.text().encode()
+
+    def check_files(
+        self, folder: str | os.PathLike[str], wanted: Callable[[str], bool] = lambda path: True
+    ) -> list[Diagnostic]:
         """Compare every file below `folder` with the manifest, byte for byte; one diagnostic per difference, by path.
 
         NS611 changed or truncated, NS612 missing, NS613 unexpected. WeightsError NS607 when a file cannot be read.
         """
         present = list_files(folder)
         found = []
-        for path in sorted({*self.files, *present}):
+        for path in filter(wanted, sorted({*self.files, *present})):
             if path not in self.files:
                 found.append(Diagnostic("NS613", f"{path} is not part of the bundle", help=("move it elsewhere",)))
             elif path not in present:

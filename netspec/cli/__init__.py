@@ -50,6 +50,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except MemoryError as error:
+        sys.stderr.write(f"netspec: out of memory: {error or 'nothing more to give'}\n")
+        sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -12,6 +12,7 @@ from netspec.cli.options import BundleFolder
 def command(
     folder: BundleFolder,
     weights: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A safetensors file with the network's keys.")],
+    layout: Annotated[str, typer.Option(metavar="NAME", help="Whose keys the weights file has.")] = "netspec",
 ) -> None:
     """Bind a weights file to a bundle's graphs, verify them together and replace the bundle."""
     from netspec.cli.build import _report
@@ -21,5 +22,5 @@ def command(
         report("import", "torch")
         from netspec import compiler
 
-        result = compiler.bind(folder, weights, report)
+        result = compiler.bind(folder, weights, layout, report)
     _report(result)

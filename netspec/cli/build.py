@@ -49,7 +49,7 @@ def _report(result: Result) -> None:
     console = Console(file=sys.stdout, highlight=False)
     manifest = result.manifest
     if result.fresh:
-        console.print(f"{result.folder}: fresh, nothing to do ([bold]--force[/bold] builds again)")
+        console.print(f"{result.folder}: fresh, nothing to do ([bold]--force[/bold] builds again)", soft_wrap=True)
         return
     table = Table(title=f"{manifest.name}  {manifest.params:,} parameters", title_justify="left", box=None)
     for heading in ("file", "size", "sha256"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from netspec import costs
 from netspec.activations import Activation
 from netspec.embeds import Embed
-from netspec.plan import Cost
+from netspec.plan import Cost, Problem
 from netspec.registry import Param, choice
 from netspec.tensors import TensorType
 
@@ -36,6 +37,15 @@ class Sinusoidal(Embed, name="sinusoidal"):
     init_std: Annotated[
         float | None, Param("standard deviation of the initial weights; `none` keeps PyTorch's", gt=0)
     ] = None
+
+    def check(self, x: TensorType, *, channels: int) -> Iterator[Problem]:
+        if self.dim // 2 <= self.freq_shift:
+            yield Problem(
+                "NS308",
+                f"with freq_shift {self.freq_shift:g}, {self.dim // 2} frequency has no place to end",
+                field="dim",
+                label="must be at least 4",
+            )
 
     @property
     def natural_width(self) -> int | None:

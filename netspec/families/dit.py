@@ -44,7 +44,7 @@ class DiT(Family, name="dit"):
     depth: Annotated[int, Param("number of blocks", ge=1, le=1024)]
     num_heads: Annotated[int | None, Param("number of attention heads", ge=1)] = None
     head_dim: Annotated[int | None, Param("channels of one head", ge=1)] = None
-    mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of hidden_size", gt=0)] = 4.0
+    mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of hidden_size", gt=0, le=1024)] = 4.0
     act: Annotated[Activation, Param("inside the MLP")] = choice("gelu", approximate="tanh")
     modulation: Annotated[ModulationRule, Param("how the conditioning vector enters the blocks")] = choice("adaln_zero")
     qk_norm: Annotated[Literal["none", "rms"], Param("norm of queries and keys, per head")] = "none"

@@ -22,7 +22,7 @@ class Level(Record, shorthand="channels"):
     """One resolution: a row of `unet.levels`, full resolution first."""
 
     channels: Annotated[int | None, Param("channels of this level", ge=1)] = None
-    multiplier: Annotated[float | None, Param("channels as a multiple of unet.base_channels", gt=0)] = None
+    multiplier: Annotated[float | None, Param("channels as a multiple of unet.base_channels", gt=0, le=1024)] = None
     blocks: Annotated[
         int | None, Param("blocks of this level, where it differs from blocks_per_level", ge=1, le=256)
     ] = None
@@ -33,7 +33,8 @@ class Level(Record, shorthand="channels"):
 
 
 class Mid(Record):
-    """The blocks between encoder and decoder, at the deepest level's size; attention after each but the last."""
+    """The blocks between encoder and decoder, at the deepest level's size; attention after each but the last, and
+    after the only one."""
 
     blocks: Annotated[int, Param("number of blocks", ge=1, le=256)] = 2
     attention: Annotated[Attention | None, Param("self-attention between the blocks", inherits="attention")] = None
@@ -139,10 +140,11 @@ class _Wiring:
         return x
 
     def _mid(self, x: Value, mid: Mid) -> Value:
+        count = max(1, mid.blocks - 1)
         for i in range(mid.blocks):
             x = self._block(f"mid_block_{i}", x, x.type.channels, ("unet", "mid"), "mid")
-            if i + 1 < mid.blocks:
-                x = self._attend("mid", i, mid.blocks, x, mid, ("unet", "mid"), "mid")
+            if i < count:
+                x = self._attend("mid", i, count, x, mid, ("unet", "mid"), "mid")
         return x
 
     def _up(self, x: Value, index: int) -> Value:
@@ -215,7 +217,7 @@ class _Wiring:
 
     def _check_widths(self) -> bool:
         """NS311 for every level whose width is not said, said twice, or no whole number. True where there is none."""
-        base = self.unet.base_channels
+        sound, base = True, self.unet.base_channels
         lone = [index for index, level in enumerate(self.unet.levels) if level.multiplier and not base]
         for index, level in enumerate(self.unet.levels):
             width = self._product(level)
@@ -233,5 +235,6 @@ class _Wiring:
                 problem = Problem("NS311", message, field="multiplier", label=f"= {float(width):g}")
             else:
                 continue
+            sound = False
             self.b.problem(problem, ("unet", "levels", index))
-        return not self.b.problems
+        return sound

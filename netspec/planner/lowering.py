@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from netspec.builder import Builder
 from netspec.embeds import Embed
-from netspec.errors import Diagnostic, Label, raise_all
-from netspec.plan import Plan, Value
-from netspec.planner import sizes
+from netspec.errors import Diagnostic, Label, SpecPath, path_text, raise_all
+from netspec.plan import Node, Plan, Value
+from netspec.planner import shapes, sizes
 from netspec.planner.expectations import unmet
 from netspec.planner.placing import diagnose
 from netspec.registry import Record, declared
 from netspec.spec import Input, Spec
 from netspec.tensors import TensorType
+
+MOST_NUMBERS = 2**58  # parameters and fixed numbers: an exabyte in float32
 
 
 def lower(spec: Spec) -> Plan:
@@ -24,18 +26,19 @@ def lower(spec: Spec) -> Plan:
     """
     inputs = {name: _type(spec, name, value) for name, value in spec.inputs.items()}
     images = _images(spec, inputs)
-    raise_all([*_input_problems(spec, inputs, images), *_rank_problems(spec, inputs), *_output_problems(spec)])
+    raise_all([*shapes.problems(spec), *_input_problems(spec, inputs, images), *_rank_problems(spec)])
     (picture,) = images
     output_name, output = next(iter(spec.outputs.items()))
     channels = output.shape[1]
-    assert isinstance(channels, int)  # _output_problems refuses a word
+    assert isinstance(channels, int)  # shapes.problems refuses a word
     builder = Builder(spec, inputs)
     made = spec.family.lower(builder, Value(picture, inputs[picture]), channels)
     found = [*sizes.indivisible(spec, builder.nodes), *diagnose(spec, builder.problems)]
     found += [] if found else sizes.mismatch(spec, output_name, output, made, builder.nodes)
+    found += [] if found else _lost_inputs(spec, made, builder.nodes)
     raise_all([*found, *_name_problems(spec, builder)])
     plan = Plan(spec, MappingProxyType(inputs), tuple(builder.nodes), MappingProxyType({output_name: made}))
-    raise_all(unmet(plan))
+    raise_all([*_unaddressable(plan), *unmet(plan)])
     return plan
 
 
@@ -94,7 +97,7 @@ def _input_problems(spec: Spec, inputs: Mapping[str, TensorType], images: list[s
             )
 
 
-def _rank_problems(spec: Spec, inputs: Mapping[str, TensorType]) -> Iterator[Diagnostic]:
+def _rank_problems(spec: Spec) -> Iterator[Diagnostic]:
     """Conditioning inputs whose shape their embedding cannot take."""
     for name, rule in spec.conditioning.items():
         if len(spec.inputs[name].shape) != rule.rank:
@@ -111,27 +114,41 @@ def _wanted(rule: Embed) -> str:
     return "[batch]" if rule.rank == 1 else "[batch, width]"
 
 
-def _output_problems(spec: Spec) -> Iterator[Diagnostic]:
-    if len(spec.outputs) > 1:
-        second = list(spec.outputs)[1]
-        yield Diagnostic("NS314", f"`{spec.family.name}` has one output", spec.place(("outputs", second)).key)
-    for name, output in spec.outputs.items():
-        path = ("outputs", name) if ("outputs", name) in _places(spec) else ("output",)
-        if len(output.shape) != 4:
+def _lost_inputs(spec: Spec, made: Value, nodes: Sequence[Node]) -> Iterator[Diagnostic]:
+    """NS204 for every input that the output does not depend on, though the spec gives it a use."""
+    reached = {made.name}
+    for node in reversed(nodes):
+        if node.name in reached:
+            reached.update(value.name for value in node.inputs)
+    for name in spec.inputs:
+        if name not in reached:
+            embedded = name in spec.conditioning
+            at: SpecPath = ("conditioning", name) if embedded else ("inputs", name)
+            help = "choose a `modulation`, or make `context` of the conditioning, so that some block reads the vector"
+            if not embedded:
+                help = f"give some level a `transformer` that has `{name}` as its context"
             yield Diagnostic(
-                "NS314",
-                f"the output of `{spec.family.name}` is an image",
-                spec.place(path).value,
-                f"{len(output.shape)} sizes",
-                help=("write [batch, channels, height, width]",),
+                "NS204",
+                f"the output does not depend on `{name}`",
+                spec.place(at).key,
+                "no block reads it",
+                help=(f"{help}; or take it out",),
+                path=path_text(at),
             )
-        elif not isinstance(output.shape[1], int):
-            yield Diagnostic(
-                "NS314",
-                "the output's channels must be a number",
-                spec.place((*path, 1)).value,
-                help=("sizes that vary are batch, height and width",),
-            )
+
+
+def _unaddressable(plan: Plan) -> Iterator[Diagnostic]:
+    """NS316 for numbers that no file could hold: torch counts bytes in 64 bits."""
+    numbers, (family, spec) = plan.cost.params + plan.cost.frozen, (plan.spec.family.name, plan.spec)
+    if numbers > MOST_NUMBERS:
+        yield Diagnostic(
+            "NS316",
+            f"the network has {float(numbers):.3g} parameters",
+            spec.place((family,)).key,
+            f"beyond {float(MOST_NUMBERS):.3g}",
+            help=("the largest published networks have 1e10 to 1e12: are the widths as meant?",),
+            path=family,
+        )
 
 
 def _name_problems(spec: Spec, builder: Builder) -> Iterator[Diagnostic]:
@@ -148,10 +165,6 @@ def _name_problems(spec: Spec, builder: Builder) -> Iterator[Diagnostic]:
                     help=(f"call it `{name}_{key.removesuffix('s')}`",),
                     path=f"{key}.{name}",
                 )
-
-
-def _places(spec: Spec) -> Mapping[tuple[str | int, ...], object]:
-    return spec.document.places if spec.document else {}
 
 
 def referred(record: Record) -> Iterator[str]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from math import lcm
 from types import MappingProxyType
 
+from netspec.document import Document
+from netspec.errors import SpecPath
 from netspec.plan import Plan
 from netspec.planner import lower
-from netspec.spec import Dim, Spec
+from netspec.spec import Dim, Expect, Spec
 
 Env = Mapping[str, int]
 
@@ -64,6 +66,22 @@ def _macs(plan: Plan, env: Env) -> int:
 
 
 def pinned(spec: Spec, env: Env) -> Spec:
-    """The spec with every symbolic size fixed; what it expects of itself at `opt` no longer applies."""
-    dims = {name: Dim(env[name], env[name], env[name]) for name in spec.dims}
-    return replace(spec, dims=MappingProxyType(dims), expect=replace(spec.expect, gflops=None, output=None))
+    """The spec with every symbolic size fixed. What it expects of itself no longer applies."""
+    return _sized(spec, {name: Dim(env[name], env[name], env[name]) for name in spec.dims}, spec.document)
+
+
+def narrowed(spec: Spec, target: str) -> Spec:
+    """The spec at the sizes of one of its targets; what is wrong with those is told where the target states them."""
+    dims = spec.targets[target].dims
+    document = spec.document
+    if document is not None:
+        own: SpecPath = ("targets", target, "dims")
+        moved = {path[2:]: place for path, place in document.places.items() if path[:3] == own}
+        replaced = {("dims", word) for word in dims}
+        kept = {path: place for path, place in document.places.items() if path[:2] not in replaced}
+        document = replace(document, places=kept | moved)
+    return _sized(spec, {**spec.dims, **dims}, document)
+
+
+def _sized(spec: Spec, dims: Mapping[str, Dim], document: Document | None) -> Spec:
+    return replace(spec, dims=MappingProxyType(dict(dims)), expect=Expect(), document=document)

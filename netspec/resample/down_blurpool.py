@@ -28,6 +28,15 @@ class BlurPool(Downsample, name="blurpool"):
     def check(self, x: TensorType, c: TensorType | None = None, *, channels: int | None = None) -> Iterator[Problem]:
         if self.kernel % 2 == 0:
             yield even_kernel(self.kernel)
+        smallest = min(size.at("min") for size in x.sizes)
+        if smallest <= self.kernel // 2:
+            yield Problem(
+                "NS308",
+                f"a {self.kernel}-tap blur reflects {self.kernel // 2} pixels at each border, the image has {smallest}",
+                field="kernel",
+                label=f"at most {2 * max(smallest, 1) - 1} taps here",
+                help=("write a smaller kernel, or use fewer levels or larger images",),
+            )
 
     def cost(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> Cost:
         return Cost(frozen=self.kernel**2, macs=self.kernel**2 * out.elements)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from netspec import costs, tensors
 from netspec.activations import Activation
-from netspec.attention import Heads
+from netspec.attention import Heads, empty_mlp
 from netspec.modulations import ModulationRule
 from netspec.plan import Cost, Problem
 from netspec.registry import Param, choice
@@ -32,7 +32,7 @@ class DiTBlock(Wiring, Heads, name="dit_block"):
     forward(x, c, context): x (N, T, C); c (N, D) where modulated; context (N, L, D) where cross.
     """
 
-    mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of the width", gt=0)] = 4.0
+    mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of the width", gt=0, le=1024)] = 4.0
     act: Annotated[Activation, Param("inside the MLP")] = choice("gelu", approximate="tanh")
     modulation: Annotated[ModulationRule, Param("how the vector enters")] = choice("adaln_zero")
     qk_norm: Annotated[Literal["none", "rms"], Param("norm of queries and keys per head")] = "none"
@@ -42,6 +42,7 @@ class DiTBlock(Wiring, Heads, name="dit_block"):
 
     def check(self, x: TensorType, *rest: TensorType, channels: int | None = None) -> Iterator[Problem]:
         yield from self.check_heads(x.channels)
+        yield from empty_mlp(x.channels, self.mlp_ratio)
 
     def infer(self, x: TensorType, *rest: TensorType) -> TensorType:
         return x

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from netspec import costs, tensors
 from netspec.activations import Activation
+from netspec.blocks import even_kernel
 from netspec.norms import Norm
 from netspec.norms.none import NoNorm
 from netspec.plan import Cost, Problem, within
@@ -33,6 +34,8 @@ class HeadConv(Wiring, name="head"):
 
     def check(self, x: TensorType, channels: int) -> Iterator[Problem]:
         yield from within("norm", self.norm.check(x))
+        if self.kernel % 2 == 0:
+            yield even_kernel(self.kernel)
 
     def infer(self, x: TensorType, *, channels: int) -> TensorType:
         return x.wide(channels)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 from netspec import costs, tensors
-from netspec.plan import Cost
+from netspec.blocks import even_kernel
+from netspec.plan import Cost, Problem
 from netspec.registry import Param
 from netspec.tensors import TensorType
 from netspec.wiring import Wiring
@@ -21,6 +23,10 @@ class StemConv(Wiring, name="stem"):
 
     trial = (tensors.image(tensors.fixed(2), 3, tensors.fixed(8), tensors.fixed(6)),)
     trial_channels = 16
+
+    def check(self, x: TensorType, channels: int) -> Iterator[Problem]:
+        if self.kernel % 2 == 0:
+            yield even_kernel(self.kernel)
 
     def infer(self, x: TensorType, *, channels: int) -> TensorType:
         return x.wide(channels)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from netspec import tensors
-from netspec.plan import Cost
+from netspec.plan import Cost, Problem
 from netspec.tensors import TensorType
 from netspec.wiring import Wiring
 
@@ -49,8 +50,27 @@ class AppendTokens(Plumbing, name="append_tokens"):
 
     trial = (_TOKENS, tensors.tokens(tensors.fixed(2), tensors.fixed(3), 32))
 
+    def check(self, x: TensorType, context: TensorType, channels: int | None = None) -> Iterator[Problem]:
+        if x.channels != context.channels:
+            yield Problem(
+                "NS312",
+                f"tokens of width {context.channels} cannot stand beside the image's, of width {x.channels}",
+                field="input",
+                label="appended as they are",
+                help=("write `attention: cross`, or give the context the width of the image's tokens",),
+            )
+        if not x.sizes[0].fixed and not context.sizes[0].fixed:
+            yield Problem(
+                "NS312",
+                "an appended context must have a fixed number of tokens where the image's size varies",
+                field="input",
+                label=f"{context.sizes[0]} tokens",
+                help=("write `attention: cross`, or a number instead of the word",),
+            )
+
     def infer(self, x: TensorType, context: TensorType) -> TensorType:
-        return x.sized([x.sizes[0] + context.sizes[0].values[1]])
+        ours, theirs = x.sizes[0], context.sizes[0]
+        return x.sized([theirs + ours.values[1] if ours.fixed else ours + theirs.values[1]])
 
     def forward(self, m: Parts, x: Tensor, context: Tensor) -> Tensor:
         import torch

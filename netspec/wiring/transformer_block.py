@@ -24,7 +24,7 @@ class TransformerBlock(Wiring, name="transformer_block"):
 
     num_heads: Annotated[int, Param("number of heads", ge=1)] = 8
     mlp: Annotated[Literal["geglu", "gelu"], Param("the MLP: gated by GELU, or plain")] = "geglu"
-    mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of the width", gt=0)] = 4.0
+    mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of the width", gt=0, le=1024)] = 4.0
     dropout: Annotated[float, Param("share dropped inside MLP and after each attention", ge=0, le=1)] = 0.0
 
     trial = (

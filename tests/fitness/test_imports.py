@@ -51,7 +51,7 @@ ROWS = (
     ("graph",),
     ("weights",),
     ("parity",),
-    ("proof",),
+    ("proof", "deployment"),
     ("compiler",),
     ("verification",),
 )

@@ -57,3 +57,23 @@ def test_readme_command_prints_what_it_says(command: str, printed: str, folder: 
 def test_blocks_are_found_and_told_apart() -> None:
     text = "```console\n$ netspec a\n1\n\n2\n$ netspec b\n```\n\n```console\n$ make test\n```\n"
     assert commands(text) == [("netspec a", "1\n\n2\n"), ("netspec b", "")]
+
+
+PYTHON = re.compile(r"^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def python_blocks(text: str) -> list[str]:
+    return [block["code"] for block in PYTHON.finditer(text)]
+
+
+@pytest.mark.parametrize("code", python_blocks((ROOT / "README.md").read_text(encoding="utf-8")))
+def test_readme_python_runs(code: str, folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr

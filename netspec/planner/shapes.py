@@ -1,0 +1,98 @@
+"""Checks of the shapes that a spec states, before anything is wired: ranks, batch sizes, numbers where numbers go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netspec.errors import Diagnostic, Label, Span, SpecPath, path_text
+from netspec.spec import Input, Spec
+
+IMAGE = "[batch, channels, height, width]"
+
+
+def problems(spec: Spec) -> Iterator[Diagnostic]:
+    """NS314 for shapes that the family cannot take, NS317 for inputs that disagree about the batch."""
+    yield from _ranks(spec)
+    if any(len(value.shape) == 4 for value in spec.inputs.values()):  # else the image is missing, or its channels
+        yield from _words(spec)
+    yield from _batches(spec)
+
+
+def _ranks(spec: Spec) -> Iterator[Diagnostic]:
+    family = spec.family.name
+    if len(spec.outputs) > 1:
+        second = list(spec.outputs)[1]
+        yield Diagnostic("NS314", f"`{family}` has one output", spec.place(("outputs", second)).key)
+    videos = [(at, value) for at, value in _shapes(spec) if len(value.shape) > 4]
+    if videos:
+        (at, value), *others = videos
+        yield Diagnostic(
+            "NS314",
+            f"`{family}` takes images, not yet video or volumes",
+            spec.place(at).value,
+            f"{len(value.shape) - 2} sizes after batch and channels",
+            labels=tuple(Label(spec.place(each).value, "here too") for each, _ in others[:1]),
+            help=(f"write {IMAGE}; frames can be joined along the batch or the channels",),
+            path=path_text(at),
+        )
+    for at, value in _shapes(spec):
+        if at[0] != "inputs" and len(value.shape) < 4:
+            yield Diagnostic(
+                "NS314",
+                f"the output of `{family}` is an image",
+                spec.place(at).value,
+                f"{len(value.shape)} size{'s' if len(value.shape) > 1 else ''}",
+                help=(f"write {IMAGE}",),
+                path=path_text(at),
+            )
+
+
+def _words(spec: Spec) -> Iterator[Diagnostic]:
+    """Channels and widths decide how large the weights are: they are numbers, or words of one value."""
+    for at, value in _shapes(spec):
+        axis = 1 if len(value.shape) in (2, 4) else len(value.shape) - 1
+        word = value.shape[axis]
+        if len(value.shape) not in (2, 3, 4) or not isinstance(word, str):
+            continue
+        dim = spec.dims[word]
+        if at[0] != "inputs" or not dim.min == dim.max:
+            what = "width" if len(value.shape) < 4 else "channels" if at[0] == "inputs" else "output's channels"
+            yield Diagnostic(
+                "NS314",
+                f"the {what} must be a number",
+                _size(spec, at, axis),
+                "weights depend on it",
+                help=("sizes that vary are batch, height, width and the number of tokens",),
+                path=path_text((*at, axis)),
+            )
+
+
+def _batches(spec: Spec) -> Iterator[Diagnostic]:
+    (first, given), *others = ((at, value) for at, value in _shapes(spec) if at[0] == "inputs")
+    for at, value in others:
+        if value.shape[0] != given.shape[0]:
+            yield Diagnostic(
+                "NS317",
+                f"`{at[1]}` has a batch of `{value.shape[0]}`, `{first[1]}` one of `{given.shape[0]}`",
+                _size(spec, at, 0),
+                "must be the same",
+                labels=(Label(_size(spec, first, 0), "the first input's"),),
+                help=(f"begin both with `{given.shape[0]}`",),
+                path=path_text((*at, 0)),
+            )
+
+
+def _shapes(spec: Spec) -> Iterator[tuple[SpecPath, Input]]:
+    """(place, shape) of every input, then every output."""
+    for name, value in spec.inputs.items():
+        yield ("inputs", name), value
+    for name, value in spec.outputs.items():
+        known = spec.document is not None and ("outputs", name) in spec.document.places
+        yield (("outputs", name) if known else ("output",)), value
+
+
+def _size(spec: Spec, at: SpecPath, axis: int) -> Span:
+    """Where one size of a shape is written: in the list, or in the list of `shape`."""
+    assert spec.document is not None  # lower() works on resolved specs
+    long = (*at, "shape", axis)
+    return spec.place(long if long in spec.document.places else (*at, axis)).value

@@ -1,0 +1,120 @@
+"""Parity can fail: what counts as equal, what is tried, what a budget leaves out, and outputs that prove nothing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from exporters.onnx.runtime import Runner
+from netspec import api, compiler, graph, parity
+from netspec.compiler import Options
+from netspec.parity import row_of
+from netspec.planner.points import multiples, points
+from netspec.weights import store
+from netspec.weights.aligned import AlignedWriter, load_tensors, read_layout
+
+SPECS = Path(__file__).parents[2] / "specs" / "tiny"
+ONES = np.ones((2, 3))
+
+
+def passed(got: np.ndarray, wanted: np.ndarray = ONES, precision: str = "fp32") -> bool:
+    return row_of(wanted, got, {}, None, precision).passed
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_tolerance_is_where_it_says(precision: str) -> None:
+    tolerance = parity.TOLERANCE[precision]
+    assert passed(ONES, precision=precision)
+    assert passed(ONES + 0.99 * tolerance, precision=precision)
+    assert not passed(ONES + 1.01 * tolerance, precision=precision)
+    shifted = 1000 * ONES
+    shifted[0, 0] += 1.01e3 * tolerance  # relative to the largest value; one number is enough
+    assert not passed(shifted, 1000 * ONES, precision)
+
+
+def test_what_never_passes() -> None:
+    for bad in (np.nan, np.inf, -np.inf):
+        assert not passed(np.full((2, 3), bad))
+        assert not passed(np.full((2, 3), bad), np.full((2, 3), bad)), "equal, and still no output"
+    assert not passed(ONES[:1]), "broadcasts, and still another shape"
+    assert not passed(np.zeros((2, 3)))
+    assert not passed(ONES, np.zeros((2, 3)))
+    assert row_of(ONES, ONES[:1], {}, None, "fp32").max_abs == float("inf")
+
+
+@pytest.mark.parametrize("name", ["unet", "dit"])
+def test_the_odd_point_is_odd(name: str) -> None:
+    plan = api.lower(api.load(SPECS / f"{name}.yaml"))
+    found = {point.name: point.sizes for point in points(plan)}
+    assert list(found) == ["min", "opt", "max", "odd"]
+    odd, steps = found["odd"], multiples(plan)
+    assert steps == {"unet": {"batch": 1, "height": 4, "width": 4}, "dit": {"batch": 1, "height": 2, "width": 2}}[name]
+    assert odd["height"] != odd["width"]
+    for word, dim in plan.spec.dims.items():
+        assert dim.min < odd[word] < dim.max and odd[word] != dim.opt
+        assert odd[word] % steps[word] == 0 and odd[word] // steps[word] % 2 == 1
+
+
+def test_points_of_narrow_ranges() -> None:
+    def at(**dims: Any) -> list[tuple[str, tuple[int, ...]]]:
+        plan = api.lower(api.load(SPECS / "dit.yaml", set={"dims": dims, "expect": {}}))
+        return [(point.name, tuple(point.sizes.values())) for point in points(plan)]
+
+    assert at(batch=1, height=16, width=16) == [("min", (1, 16, 16))]
+    two = {"min": 8, "opt": 8, "max": 10}
+    assert at(batch=1, height=two, width=two) == [("min", (1, 8, 8)), ("max", (1, 10, 10))]
+
+
+def test_points_ask_nothing_of_expect() -> None:
+    free = {"dit.pos_embed": "sincos", "expect": {"frozen": 8192}}  # a table as large as the largest image
+    assert len(points(api.lower(api.load(SPECS / "dit.yaml", set=free)))) == 4
+
+
+def test_a_budget_leaves_points_out_and_says_which(bundles: dict[str, Path]) -> None:
+    plan = api.lower(api.load(SPECS / "dit.yaml"))
+    model = graph.build(plan).eval()
+    store.fill(model, bundles["dit"] / "model.safetensors")
+    runner = Runner(bundles["dit"] / "model.onnx")
+    outcome = parity.verify(plan, model, runner, budget_macs=0)
+    assert [row.sizes for row in outcome.rows] == [{"batch": 1, "height": 8, "width": 8}]
+    assert outcome.skipped == (
+        "opt (batch 2, height 16, width 12)",
+        "odd (batch 3, height 14, width 10)",
+        "max (batch 4, height 32, width 24)",
+    )
+    assert len(parity.verify(plan, model, runner).rows) == 7
+
+
+def test_threads_do_not_change_what_is_measured(bundles: dict[str, Path]) -> None:
+    plan = api.lower(api.load(SPECS / "unet.yaml"))
+    model = graph.build(plan).eval()
+    store.fill(model, bundles["unet"] / "model.safetensors")
+    runner = Runner(bundles["unet"] / "model.onnx")
+    found = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        found.append(parity.verify(plan, model, runner).rows)
+        assert torch.get_num_threads() == count
+    torch.set_num_threads(1)
+    assert found[0] == found[1]
+
+
+def test_weights_that_blank_the_output_are_probed(bundles: dict[str, Path], tmp_path: Path) -> None:
+    source, blank = bundles["dit"] / "model.safetensors", tmp_path / "blank.safetensors"
+    with AlignedWriter(blank, read_layout(source)) as writer:
+        for key, tensor in load_tensors(source):
+            writer.write(key, torch.zeros_like(tensor) if key.startswith("head") else tensor)
+    out = shutil.copytree(bundles["dit"], tmp_path / "out")
+    result = compiler.bind(out, blank)
+    assert all(row.max_abs > 0 for row in result.manifest.parity), "zeros would differ by nothing at all"
+    assert (out / "model.safetensors").read_bytes() == blank.read_bytes(), "the probe is not what is written"
+
+
+def test_parity_off_is_said(tmp_path: Path) -> None:
+    result = compiler.compile(api.load(SPECS / "dit.yaml"), tmp_path / "out", Options(parity=False))
+    assert result.skipped == ("all: parity is off",) and result.manifest.parity == ()
