@@ -63,8 +63,9 @@ def compile(
     plan = lower(spec)
     wanted = deployments(plan, options.targets)
     recipe = _recipe(plan, options, wanted)
-    present = _present(folder, spec, recipe)
-    if present is not None and not options.force:
+    _check_source(options)
+    present = None if options.force else _present(folder, spec, recipe, options)
+    if present is not None:
         return Result(Path(folder), present, plan, fresh=True)
     return _write(plan, folder, options, wanted, recipe, progress)
 
@@ -86,7 +87,8 @@ def bind(
     plan = lower(read_spec(folder))
     wanted = deployments(plan, manifest.recipe.get("targets", "").split())
     options = Options(weights=os.path.join(os.curdir, weights), layout=layout, force=True)  # `none` is a file here
-    recipe = manifest.recipe | {"weights": _weights(options), "parity": "on"}
+    _check_source(options)
+    recipe = manifest.recipe | {"parity": "on"}
     return _write(plan, folder, options, wanted, recipe, progress, kept=Path(folder).resolve())
 
 
@@ -121,6 +123,7 @@ class _Build:
     def __init__(self, plan: Plan, folder: Path, options: Options, progress: Progress) -> None:
         self.plan, self.folder, self.options, self.progress = plan, folder, options, progress
         self.hashes: dict[str, str] = {}
+        self.source_hash: str | None = None  # of the checkpoint, where copying it told
         self.rows: list[ParityRow] = []
         self.skipped: list[str] = []
 
@@ -154,7 +157,9 @@ class _Build:
             digest = store.write_random(self.plan, layout, path, seed=seed, dtype=deployment.dtype, progress=report)
         else:
             source, rules = self.options.weights, self.options.layout
-            digest = store.write_from(deployment.model, layout, source, path, rules=rules, progress=report)
+            digest, self.source_hash = store.write_from(
+                deployment.model, layout, source, path, rules=rules, progress=report
+            )
         self.hashes[path.name] = digest
 
     def _verify(self, deployment: Deployment, file: Path, weights: Path) -> None:
@@ -188,7 +193,7 @@ class _Build:
             files=file_entries(self.folder, self.hashes),
             parity=tuple(self.rows),
             tools=tools(),
-            recipe=dict(recipe),
+            recipe={**recipe, "weights": _weights(self.options, self.source_hash)},
             version=__version__,
         )
         manifest.write(self.folder)
@@ -200,39 +205,48 @@ def _port(port: GraphPort) -> Port:
 
 
 def _recipe(plan: Plan, options: Options, wanted: Sequence[Deployment]) -> dict[str, str]:
-    """What a bundle is made from besides the spec's choices: equal recipes give equal bundles."""
+    """What a bundle is made from besides the spec's choices and the weights: equal recipes give equal bundles."""
     lines = "\n".join(node.origin.source for node in plan)  # graphs name them: a comment more, and all of them move
     return {
-        "weights": _weights(options),
         "targets": " ".join(deployment.name for deployment in wanted),
         "parity": "on" if options.parity else "off",
         "lines": hashlib.sha256(lines.encode()).hexdigest()[:16],
     }
 
 
-def _weights(options: Options) -> str:
+def _check_source(options: Options) -> None:
+    """A checkpoint that is not there is told before anything is written."""
+    if options.weights not in ("random", "none") and not Path(options.weights).is_file():
+        raise WeightsError(Diagnostic("NS607", f"cannot read {options.weights}: no such file"))
+
+
+def _weights(options: Options, known: str | None = None) -> str:
+    """The recipe's word for the weights; a checkpoint is named by its content, whose hash may be `known`."""
     match options.weights:
         case "random":
             return f"random, seed {options.seed}"
         case "none":
             return "none"
         case path:
-            if not Path(path).is_file():
-                raise WeightsError(Diagnostic("NS607", f"cannot read {path}: no such file"))
-            return f"sha256 {sha256_file(path)}"
+            return f"sha256 {known or sha256_file(path)}"
 
 
-def _present(folder: str | os.PathLike[str], spec: Spec, recipe: Mapping[str, str]) -> Manifest | None:
+def _present(
+    folder: str | os.PathLike[str], spec: Spec, recipe: Mapping[str, str], options: Options
+) -> Manifest | None:
     """The manifest of a bundle that this build would write again."""
     try:
         manifest = Manifest.read(folder)
     except WeightsError:
         return None
-    same = manifest.spec_sha256 == spec.sha256 and manifest.recipe == dict(recipe) and manifest.tools == tools()
+    same = manifest.spec_sha256 == spec.sha256 and manifest.tools == tools()
+    same = same and {**manifest.recipe, **recipe} == manifest.recipe
     whole = manifest.is_intact(folder) and all(
         _has_size(Path(folder, path), entry.bytes) for path, entry in manifest.files.items()
     )
-    return manifest if same and whole else None
+    if not (same and whole):
+        return None
+    return manifest if manifest.recipe.get("weights") == _weights(options) else None  # last: it may read gigabytes
 
 
 def _has_size(path: Path, size: int) -> bool:

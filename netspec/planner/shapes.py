@@ -55,7 +55,7 @@ def _words(spec: Spec) -> Iterator[Diagnostic]:
         if len(value.shape) not in (2, 3, 4) or not isinstance(word, str):
             continue
         dim = spec.dims[word]
-        if at[0] != "inputs" or not dim.min == dim.max:
+        if at[0] != "inputs" or dim.min != dim.max:
             what = "width" if len(value.shape) < 4 else "channels" if at[0] == "inputs" else "output's channels"
             yield Diagnostic(
                 "NS314",

@@ -59,8 +59,9 @@ def write_probe(source: Path, path: Path) -> None:
 
 def write_from(
     model: Model, layout: AlignedLayout, source: str, path: Path, *, rules: str = "netspec", progress: Progress
-) -> str:
-    """A checkpoint's weights, one tensor at a time; returns the file's SHA-256.
+) -> tuple[str, str | None]:
+    """A checkpoint's weights, one tensor at a time; returns the SHA-256 of the file, and of the source where that cost
+    nothing.
 
     A file that already has this network's aligned form is copied byte for byte, by reflink where the file system can.
     `rules` names the layout of the checkpoint's keys. Raises WeightsError with everything that does not fit.
@@ -70,12 +71,13 @@ def write_from(
     check_fit(given, model.plan, found)
     if source.endswith(".safetensors") and read_layout(source).header == layout.header:
         progress("copying")
-        return copy_file(source, path)
+        digest = copy_file(source, path)
+        return digest, digest
     with AlignedWriter(path, layout) as writer:
         for name, tensor in converted(model, found, given):
             progress(name)
             writer.write(name, tensor)
-    return writer.sha256
+    return writer.sha256, None
 
 
 def fill(model: nn.Module, path: Path) -> None:
