@@ -247,7 +247,7 @@ LEAVES: Mapping[str, tuple[Callable[[Sizes, torch.dtype], Inputs], Callable[[Siz
     "named arithmetic": (image, fn(lambda x, y: torch.add(x, y, alpha=2).mul(y).sub(x).div(2))),
     "reduce": (image, fn(lambda x: x.mean((2, 3), keepdim=True) + x.mean(dim=1, keepdim=True))),
     "flatten": (image, fn(lambda x: x.flatten(2).transpose(1, 2).flatten(1))),
-    "movedim": (image, fn(lambda x: torch.movedim(x, 3, -2) + x.movedim(1, -1).sin().movedim(-1, 1).movedim(2, 3))),
+    "movedim": (image, fn(lambda x: torch.movedim(x, 3, -2) + x.movedim(1, -1).movedim(-1, 1).movedim(2, 3))),
     "reshape": (image, fn(lambda x: x.reshape(x.shape[0], 2, -1, x.shape[2], x.shape[3]).permute(0, 2, 1, 3, 4))),
     "reshape batch": (tokens, fn(lambda x: x.reshape(x.shape[0], -1))),
     "unflatten squeeze": (image, fn(lambda x: x.unflatten(1, (2, -1)).unsqueeze(1).squeeze(1).contiguous())),

@@ -402,3 +402,15 @@ def test_patches_divide_or_say_so(patch: int, lower: Lower) -> None:
     (diagnostic,) = caught.value.diagnostics  # one for both sides, which are equal
     assert diagnostic.message == "height = 64 does not cut into patches of 3"
     assert diagnostic.help == ("nearest valid: 63 or 66",)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "per", "expected"), [(1, "block", 1), (1, "level", 1), (3, "block", 2), (3, "level", 1)]
+)
+def test_attention_of_the_middle_is_never_dropped(
+    lower: Callable[..., Plan], blocks: int, per: str, expected: int
+) -> None:
+    text = "netspec: 1\nname: net\ninputs: {x: [1, 3, 8, 8]}\noutput: [1, 3, 8, 8]\nunet:\n  levels: [32]\n"
+    text += "  block: {modulation: none}\n"
+    text += f"  mid: {{blocks: {blocks}, attention: {{type: full, num_heads: 4, per: {per}}}}}\n"
+    assert sum(node.component.name == "full" for node in lower(text)) == expected
