@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from netspec.api import build, check, load, load_weights, loads, lower, save_weights, summary
     from netspec.errors import Diagnostic, NetspecError
+    from netspec.fields import Param, choice
     from netspec.plan import Plan
-    from netspec.registry import Component, Param, choice
+    from netspec.registry import Component
     from netspec.spec import Spec
 
 __version__ = "0.1.0"
@@ -33,8 +34,8 @@ _HOMES = {
     "Spec": "netspec.spec",
     "Plan": "netspec.plan",
     "Component": "netspec.registry",
-    "Param": "netspec.registry",
-    "choice": "netspec.registry",
+    "Param": "netspec.fields",
+    "choice": "netspec.fields",
     "NetspecError": "netspec.errors",
     "Diagnostic": "netspec.errors",
 }

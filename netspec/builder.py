@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from netspec.errors import Diagnostic, ShapeError, SpecPath
-from netspec.plan import Node, Origin, Problem, Value
+from netspec.plan import Node, Origin, Value
+from netspec.problems import Problem
 from netspec.registry import Component
 from netspec.tensors import TensorType
 from netspec.wiring.join import Sum

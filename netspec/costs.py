@@ -5,10 +5,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
-from netspec.plan import Cost
 from netspec.tensors import TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a part costs: trained parameters, fixed numbers it carries (position tables, running statistics), and
+    multiply-accumulates of its convolutions and matrix products at `opt`, the whole batch."""
+
+    params: int = 0
+    frozen: int = 0
+    macs: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.params + other.params, self.frozen + other.frozen, self.macs + other.macs)
+
+    def __mul__(self, times: int) -> Cost:
+        return Cost(self.params * times, self.frozen * times, self.macs * times)
 
 
 def linear(inputs: int, outputs: int, *, count: int, bias: bool = True) -> Cost:

@@ -11,19 +11,8 @@ from typing import Any
 
 from netspec.document import Place
 from netspec.errors import SpecPath
-from netspec.registry import (
-    Choice,
-    Component,
-    Field,
-    ListOf,
-    Optional,
-    Record,
-    RecordOf,
-    Slot,
-    declared,
-    named,
-    usual_name,
-)
+from netspec.fields import Choice, Field, ListOf, Optional, RecordOf, Slot
+from netspec.registry import Component, Record, declared, named, usual_name
 
 Places = dict[SpecPath, Place]
 

@@ -42,21 +42,30 @@ def verify(
     *,
     precision: str = "fp32",
     budget_macs: float = BUDGET_MACS,
+    memory: float = float("inf"),
     progress: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Compare `model` with an exported graph of it.
 
-    At `opt` every timestep of interest is tried, elsewhere one each. Points beyond the budget of multiply-accumulates
-    are left out and named; the cheapest point always runs. Raises ParityError with the first node that diverges.
+    At `opt` every timestep of interest is tried, elsewhere one each. Points beyond the budget of multiply-accumulates,
+    or whose activations do not fit into `memory` bytes, are left out and named; the cheapest that fits always runs.
+    Raises ParityError with the first node that diverges.
     """
     rows: list[ParityRow] = []
-    todo, skipped = _affordable(points(plan), budget_macs)
+    fitting = [point for point in points(plan) if activation_bytes(point) <= memory]
+    todo, skipped = _affordable(fitting, budget_macs)
+    skipped += [point for point in points(plan) if point not in fitting]
     with _threads(1 if all(point.macs < SMALL_MACS for point in todo) else 2):
         for point in todo:
             for step in _steps(plan, point):
                 progress(f"{point.name} {_text(point.sizes)}")
                 rows.append(_compare(plan, model, runner, point, step, precision))
     return Outcome(tuple(rows), tuple(f"{point.name} ({_text(point.sizes)})" for point in skipped))
+
+
+def activation_bytes(point: Point) -> int:
+    """A generous estimate of what both backends take beside the weights: a few copies of what is alive at once."""
+    return 8 * 4 * point.elements
 
 
 @contextmanager

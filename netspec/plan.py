@@ -3,60 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from netspec.costs import Cost
 from netspec.errors import SpecPath, path_text
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:
     from netspec.registry import Component
     from netspec.spec import Spec
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a part costs: trained parameters, fixed numbers it carries (position tables, running statistics), and
-    multiply-accumulates of its convolutions and matrix products at `opt`, the whole batch."""
-
-    params: int = 0
-    frozen: int = 0
-    macs: int = 0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.params + other.params, self.frozen + other.frozen, self.macs + other.macs)
-
-    def __mul__(self, times: int) -> Cost:
-        return Cost(self.params * times, self.frozen * times, self.macs * times)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What a component cannot work with, without a location: the planner knows where the component was written.
-
-    `field` is the choice at fault ("" for the component itself). `subject` names the thing that differs from level to
-    level ("640"), so that one cause which hits many levels is one error. `fits` are values that would do. `dim` names
-    the size of `dims` whose largest value is too much: the error then stands there, and `field` is its second place.
-    """
-
-    code: str
-    message: str
-    field: str = ""
-    label: str = ""
-    subject: str = ""
-    fits: frozenset[int] = frozenset()
-    dim: str = ""
-    notes: tuple[str, ...] = ()
-    help: tuple[str, ...] = ()
-
-
-def within(field: str, problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Problems of a component that stands in a field of another."""
-    for problem in problems:
-        yield replace(problem, field=f"{field}.{problem.field}" if problem.field else field)
 
 
 @dataclass(frozen=True, slots=True)

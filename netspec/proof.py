@@ -12,6 +12,7 @@ from netspec import parity
 from netspec.graph import Model
 from netspec.parity import Outcome
 from netspec.plan import Plan
+from netspec.planner.points import points
 from netspec.target import Runner
 from netspec.weights import store
 
@@ -35,8 +36,13 @@ def prove(
     by default the system's folder for temporary files: nothing is written beside a finished graph. Raises ParityError.
     Where memory is too short for two backends, the outcome says so instead.
     """
-    if (short := _memory_short(weights.stat().st_size * (2 if fresh else 1))) is not None:
-        return Outcome((), (f"all: {short}",))
+    held = 2 * weights.stat().st_size * (2 if fresh else 1)  # both backends hold the weights
+    smallest = min(map(parity.activation_bytes, points(plan)))
+    free = _available()
+    if free is not None and held + smallest > free:
+        needed = f"needs {(held + smallest) / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are available"
+        return Outcome((), (f"all: {needed}",))
+    memory = float("inf") if free is None else free - held
     if not fresh:
         store.fill(model, weights)
         fresh = parity.is_blank(plan, model)
@@ -46,15 +52,7 @@ def prove(
             store.write_probe(weights, probe)
             file = Path(shutil.copy(file, name))
             store.fill(model, probe)
-        return parity.verify(plan, model, runner(file), precision=precision, progress=progress)
-
-
-def _memory_short(weights: int) -> str | None:
-    """Why both backends, which hold the weights each, would not fit into memory."""
-    free, needed = _available(), 2 * weights
-    if free is None or needed < free:
-        return None
-    return f"needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are available"
+        return parity.verify(plan, model, runner(file), precision=precision, memory=memory, progress=progress)
 
 
 def _available() -> int | None:

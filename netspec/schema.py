@@ -23,20 +23,8 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from netspec import document, registry, schema_root
-from netspec.registry import (
-    Choice,
-    Component,
-    Either,
-    Field,
-    FieldType,
-    ListOf,
-    Optional,
-    Record,
-    RecordOf,
-    Scalar,
-    Slot,
-    Words,
-)
+from netspec.fields import Choice, Either, Field, FieldType, ListOf, Optional, RecordOf, Scalar, Slot, Words
+from netspec.registry import Component, Record
 
 Node: TypeAlias = dict[str, Any]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from netspec.errors import SpecPath
-from netspec.registry import Either, FieldType, ListOf, Optional, RecordOf, Slot, declared, kinds, named
+from netspec.fields import Either, FieldType, ListOf, Optional, RecordOf, Slot
+from netspec.registry import declared, kinds, named
 
 
 def shorthand(path: SpecPath, value: object) -> str | None:

@@ -18,8 +18,9 @@ from netspec.document import Document, Place
 from netspec.embeds import Embed
 from netspec.errors import Diagnostic, InvariantError, SpecPath
 from netspec.families import Family
+from netspec.fields import Slot
 from netspec.inherit import spread
-from netspec.registry import Slot, dump, named, parse, parse_record
+from netspec.registry import dump, named, parse, parse_record
 from netspec.tensors import Size, fixed, symbolic
 
 FORMAT = 1

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from netspec import document, ops, registry, tensors
+from netspec import document, fields, ops, registry, tensors
 from netspec.activations import Activation
 from netspec.errors import RegistrationError
+from netspec.fields import Param, Slot
 from netspec.graph import build_node
 from netspec.plan import Node, Origin, Value
-from netspec.registry import Component, Param, Slot, parse
+from netspec.registry import Component, parse
 from netspec.tensors import TensorType
 
 SOURCE = re.compile(r"\b[A-Z]\w+.* (19|20)\d\d\b.*(arXiv:\d{4}\.\d{4,5}|doi:|ICML)", re.DOTALL)
@@ -429,7 +430,7 @@ def test_every_word_of_a_closed_choice_builds() -> None:
     for cls in BUILT:
         component = trial_of(cls)
         for field in registry.declared(cls).values():
-            if not isinstance(field.type, registry.Words):
+            if not isinstance(field.type, fields.Words):
                 continue
             for word in field.type.words:
                 changed = replace(component, **{field.name: word})

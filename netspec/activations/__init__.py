@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netspec import tensors
-from netspec.plan import Cost
+from netspec.costs import Cost
 from netspec.registry import Component
 from netspec.tensors import TensorType
 

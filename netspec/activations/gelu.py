@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from netspec.activations import Activation
-from netspec.registry import Param
+from netspec.fields import Param
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from netspec.plan import Cost, Node, Plan
+from netspec.costs import Cost
+from netspec.plan import Node, Plan
 from netspec.resample import Downsample, Upsample
 from netspec.tensors import TensorType
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from netspec import tensors
-from netspec.plan import Problem
-from netspec.registry import Component, Param, Record
+from netspec.fields import Param
+from netspec.problems import Problem
+from netspec.registry import Component, Record
 from netspec.tensors import TensorType
 
 
@@ -78,7 +79,7 @@ class Transformer(Component, Heads, kind="transformer", usual="spatial", shortha
     forward(x, context): x (N, C, H, W), context (N, L, D) or absent.
     """
 
-    depth: Annotated[int, Param("transformer blocks in the stack", ge=1, le=256)] = 1
+    depth: Annotated[int, Param("transformer blocks in the stack; 0 for none", ge=0, le=256)] = 1
     context: Annotated[str | None, Param("the input whose tokens every block attends to", refers="input")] = None
 
     trial = (

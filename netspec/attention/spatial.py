@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from netspec import costs
 from netspec.attention import Transformer, empty_mlp
+from netspec.costs import Cost
+from netspec.fields import Param, choice
 from netspec.norms import Norm
-from netspec.plan import Cost, Problem, within
-from netspec.registry import Param, choice
+from netspec.problems import Problem, within
 from netspec.tensors import TensorType, product, tokens
 from netspec.wiring.transformer_block import TransformerBlock
 

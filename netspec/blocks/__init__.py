@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from netspec import tensors
-from netspec.plan import Problem
-from netspec.registry import Component, Param
+from netspec.fields import Param
+from netspec.problems import Problem
+from netspec.registry import Component
 from netspec.tensors import TensorType
 
 Modulation = Literal["add", "scale_shift", "none"]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from netspec import costs
 from netspec.activations import Activation
 from netspec.blocks import Block, Modulation, even_kernel, no_conditioning
+from netspec.costs import Cost
+from netspec.fields import Param, choice
 from netspec.norms import Norm
-from netspec.plan import Cost, Problem, within
-from netspec.registry import Param, choice
+from netspec.problems import Problem, within
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ def command(
 
 
 def _default(value: object) -> str:
-    from netspec.registry import Choice
+    from netspec.fields import Choice
 
     match value:
         case None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from netspec import costs
 from netspec.activations import Activation
+from netspec.costs import Cost
 from netspec.embeds import Embed
-from netspec.plan import Cost, Problem
-from netspec.registry import Param, choice
+from netspec.fields import Param, choice
+from netspec.problems import Problem
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from netspec import costs, tensors
 from netspec.activations import Activation
+from netspec.costs import Cost
 from netspec.embeds import Embed
-from netspec.plan import Cost
-from netspec.registry import Param, choice
+from netspec.fields import Param, choice
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:

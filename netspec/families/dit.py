@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 from netspec.activations import Activation
 from netspec.builder import Builder
 from netspec.families import Family
+from netspec.fields import Param, choice
 from netspec.modulations import ModulationRule
 from netspec.plan import Value
 from netspec.positions import Position
-from netspec.registry import Param, Record, choice
+from netspec.registry import Record
 from netspec.wiring.dit_block import DiTBlock, DiTHead
 from netspec.wiring.patch import Patchify, Unpatchify
 from netspec.wiring.token_join import AppendTokens, DropTokens, Sequence

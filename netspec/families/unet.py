@@ -10,8 +10,10 @@ from netspec.blocks import Block
 from netspec.builder import Builder
 from netspec.errors import SpecPath
 from netspec.families import Family
-from netspec.plan import Problem, Value
-from netspec.registry import Param, Record, choice, settings
+from netspec.fields import Param, choice, settings
+from netspec.plan import Value
+from netspec.problems import Problem
+from netspec.registry import Record
 from netspec.resample import Downsample, Upsample
 from netspec.wiring.head import HeadConv
 from netspec.wiring.join import Add, Concat
@@ -175,7 +177,7 @@ class _Wiring:
         b = self.b
         if row.attention is not None and (row.attention.per == "block" or i + 1 == count):
             x = b.add(f"{where}_attn_{i}", row.attention, x, at=(*at, "attention"), near=at, stage=stage)
-        if row.transformer is not None:
+        if row.transformer is not None and row.transformer.depth:
             context = row.transformer.context
             tokens = [b.context(context, (*at, "transformer", "context"))] if context else []
             x = b.add(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from netspec import costs, tensors
-from netspec.plan import Cost
+from netspec.costs import Cost
 from netspec.registry import Component
 from netspec.tensors import TensorType
 

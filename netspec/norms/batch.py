@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 from netspec import costs
+from netspec.costs import Cost
+from netspec.fields import Param
 from netspec.norms import Norm
-from netspec.plan import Cost, Problem
-from netspec.registry import Param
+from netspec.problems import Problem
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:

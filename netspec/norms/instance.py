@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 from netspec import costs
+from netspec.costs import Cost
+from netspec.fields import Param
 from netspec.norms import Norm
-from netspec.plan import Cost, Problem
-from netspec.registry import Param
+from netspec.problems import Problem
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ class InstanceNorm(Norm, name="instance"):
     affine: Annotated[bool, Param("learn a gain and a bias per channel")] = False
 
     def check(self, x: TensorType, channels: int | None = None) -> Iterator[Problem]:
+        if x.layout == "image" and all(size.at("min") == 1 for size in x.sizes):
+            yield Problem(
+                "NS308",
+                "instance norm of one pixel is always zero: the image is 1x1 here",
+                label="needs more than one pixel",
+                help=("use fewer levels or a larger image, or another norm",),
+            )
         if x.layout != "image":
             yield Problem(
                 "NS307", "instance norm needs an image, here it gets tokens", help=("use `layer` or `rms` on tokens",)

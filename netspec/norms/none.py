@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netspec.costs import Cost
 from netspec.norms import Norm
-from netspec.plan import Cost
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:

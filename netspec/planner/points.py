@@ -23,13 +23,16 @@ class Point:
     name: str
     sizes: Env
     macs: int
+    elements: int  # numbers alive at once between nodes
 
 
 def points(plan: Plan) -> list[Point]:
     """min, opt, max and odd, each once; a network without symbolic sizes has one point."""
     found: dict[tuple[int, ...], Point] = {}
     for name, env in _settings(plan):
-        found.setdefault(tuple(env.values()), Point(name, env, _macs(plan, env)))
+        if tuple(env.values()) not in found:
+            there = lower(pinned(plan.spec, env))
+            found[tuple(env.values())] = Point(name, env, there.cost.macs, there.peak_elements)
     return list(found.values())
 
 
@@ -59,10 +62,6 @@ def multiples(plan: Plan) -> dict[str, int]:
             for symbol in size.symbols if len(size.symbols) == 1 else ():
                 steps[symbol] = lcm(steps[symbol], size.factor.denominator)
     return steps
-
-
-def _macs(plan: Plan, env: Env) -> int:
-    return lower(pinned(plan.spec, env)).cost.macs
 
 
 def pinned(spec: Spec, env: Env) -> Spec:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from netspec import tensors
-from netspec.plan import Problem
-from netspec.registry import Component, Param
+from netspec.fields import Param
+from netspec.problems import Problem
+from netspec.registry import Component
 from netspec.tensors import Size, TensorType
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from netspec import costs
-from netspec.plan import Cost
+from netspec.costs import Cost
+from netspec.fields import Param
 from netspec.positions import Table
-from netspec.registry import Param
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netspec.plan import Cost
+from netspec.costs import Cost
 from netspec.positions import Position
 from netspec.tensors import TensorType
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from netspec.plan import Cost, Problem
+from netspec.costs import Cost
 from netspec.positions import Table
+from netspec.problems import Problem
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:

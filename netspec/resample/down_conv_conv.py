@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 from netspec import costs
 from netspec.activations import Activation
 from netspec.blocks import even_kernel
-from netspec.plan import Cost, Problem
-from netspec.registry import Param, choice
+from netspec.costs import Cost
+from netspec.fields import Param, choice
+from netspec.problems import Problem
 from netspec.resample import Downsample
 from netspec.tensors import TensorType
 

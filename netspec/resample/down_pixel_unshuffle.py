@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netspec import costs
-from netspec.plan import Cost
+from netspec.costs import Cost
 from netspec.resample import Downsample
 from netspec.tensors import TensorType
 

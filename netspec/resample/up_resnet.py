@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 from netspec.blocks.resnet import Resnet
-from netspec.plan import Cost, Problem, within
-from netspec.registry import Param, settings
+from netspec.costs import Cost
+from netspec.fields import Param, settings
+from netspec.problems import Problem, within
 from netspec.resample import Upsample
 from netspec.tensors import TensorType
 

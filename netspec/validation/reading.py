@@ -9,7 +9,8 @@ from typing import Any
 from netspec import registry
 from netspec.document import Document
 from netspec.errors import SpecPath
-from netspec.registry import Choice, Component, Either, Field, FieldType, ListOf, Optional, Record, RecordOf, Slot
+from netspec.fields import Choice, Either, Field, FieldType, ListOf, Optional, RecordOf, Slot
+from netspec.registry import Component, Record
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 from netspec import conventions, registry
 from netspec.document import Document
 from netspec.errors import Diagnostic, Label, Span, SpecPath, path_text
-from netspec.registry import Optional, Slot
+from netspec.fields import Optional, Slot
 from netspec.validation.locating import key_span, owner_span, value_span
 from netspec.validation.reading import View, component_name, family_values, shared_default
 from netspec.validation.suggestions import listed, nearest

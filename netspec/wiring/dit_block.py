@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from netspec import costs, tensors
 from netspec.activations import Activation
 from netspec.attention import Heads, empty_mlp
+from netspec.costs import Cost
+from netspec.fields import Param, choice
 from netspec.modulations import ModulationRule
-from netspec.plan import Cost, Problem
-from netspec.registry import Param, choice
+from netspec.problems import Problem
 from netspec.tensors import TensorType
 from netspec.wiring import Wiring
 

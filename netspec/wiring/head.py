@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 from netspec import costs, tensors
 from netspec.activations import Activation
 from netspec.blocks import even_kernel
+from netspec.costs import Cost
+from netspec.fields import Param, choice
 from netspec.norms import Norm
 from netspec.norms.none import NoNorm
-from netspec.plan import Cost, Problem, within
-from netspec.registry import Param, choice
+from netspec.problems import Problem, within
 from netspec.tensors import TensorType
 from netspec.wiring import Wiring
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from netspec import tensors
-from netspec.plan import Cost, Problem
-from netspec.registry import Param
+from netspec.costs import Cost
+from netspec.fields import Param
+from netspec.problems import Problem
 from netspec.tensors import TensorType
 from netspec.wiring import Wiring
 

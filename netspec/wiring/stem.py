@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from netspec import costs, tensors
 from netspec.blocks import even_kernel
-from netspec.plan import Cost, Problem
-from netspec.registry import Param
+from netspec.costs import Cost
+from netspec.fields import Param
+from netspec.problems import Problem
 from netspec.tensors import TensorType
 from netspec.wiring import Wiring
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from netspec import tensors
-from netspec.plan import Cost, Problem
+from netspec.costs import Cost
+from netspec.problems import Problem
 from netspec.tensors import TensorType
 from netspec.wiring import Wiring
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from netspec import costs, tensors
-from netspec.plan import Cost
-from netspec.registry import Param
+from netspec.costs import Cost
+from netspec.fields import Param
 from netspec.tensors import TensorType
 from netspec.wiring import Wiring
 

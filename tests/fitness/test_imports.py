@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 # From the first to know to the last; a module imports modules of earlier rows, and of its own name. Modules of one row
 # know nothing of each other. Below the line torch may be imported at module level.
 ROWS = (
-    ("errors", "tensors", "validation.synonyms", "schema_root"),
+    ("errors", "tensors", "fields", "problems", "validation.synonyms", "schema_root"),
     (
         "document.scalars",
         "document.syntax",
@@ -23,11 +23,12 @@ ROWS = (
         "validation.suggestions",
         "validation.verdict",
         "registry",
+        "costs",
         "explanations",
         "bundle.atomic",
     ),
     ("document.refusals", "render.reports", "plan", "shorthands"),
-    ("document.composer", "render", "costs", "target", "planner.expectations"),
+    ("document.composer", "render", "target", "planner.expectations"),
     ("document", "weights.header"),
     ("embedded", "conventions", "layers", "validation.locating", "validation.reading", "schema", "inherit"),
     ("activations", "norms", "modulations"),

@@ -9,8 +9,10 @@ import pytest
 
 from netspec import tensors
 from netspec.blocks.resnet import Resnet
+from netspec.costs import Cost
 from netspec.norms.group import GroupNorm
-from netspec.plan import Cost, Node, Origin, Plan, Problem, Value, describe, within
+from netspec.plan import Node, Origin, Plan, Value, describe
+from netspec.problems import Problem, within
 from netspec.registry import named
 
 Lower = Callable[..., Plan]

@@ -13,26 +13,10 @@ from netspec import registry
 from netspec.attention import Attention
 from netspec.blocks import Block
 from netspec.families.unet import Level, UNet
+from netspec.fields import Choice, Either, Field, FieldType, ListOf, Optional, RecordOf, Scalar, Slot, Words, choice
 from netspec.norms import Norm
 from netspec.norms.group import GroupNorm
-from netspec.registry import (
-    Choice,
-    Component,
-    Either,
-    Field,
-    FieldType,
-    ListOf,
-    Optional,
-    Record,
-    RecordOf,
-    Scalar,
-    Slot,
-    Words,
-    declared,
-    dump,
-    parse,
-    parse_record,
-)
+from netspec.registry import Component, Record, declared, dump, parse, parse_record
 
 registry.load_all()
 EVERYTHING = registry.everything()
@@ -128,7 +112,7 @@ def test_field_types() -> None:
     ],
 )
 def test_a_slot_takes_a_name_or_a_mapping(value: Any, expected: str) -> None:
-    assert parse(Slot(Norm), value, {}, registry.choice("group")).name == expected
+    assert parse(Slot(Norm), value, {}, choice("group")).name == expected
 
 
 def test_a_fields_own_default_settings_hold_for_its_component_alone() -> None:

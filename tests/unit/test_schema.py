@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from netspec import document, registry, schema
+from netspec import document, fields, registry, schema
 from netspec.validation.findings import Validator
 from netspec.validation.verdict import compiled
 
@@ -91,6 +91,6 @@ def test_what_a_component_dumps_fits_its_slot(kind: str, name: str) -> None:
     if kind not in definitions:
         pytest.skip("no field of a family holds this kind yet")
     example = document.loads(f"example: {registry.named(kind)[name].example}").data["example"]
-    dumped = registry.dump(registry.parse(registry.Slot(base), example, {}))
+    dumped = registry.dump(registry.parse(fields.Slot(base), example, {}))
     slot = {"$ref": f"#/$defs/{kind}", "$defs": definitions}
     assert [error.message for error in Validator(slot).iter_errors(dumped)] == []
