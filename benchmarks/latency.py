@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 import time
 import warnings
@@ -10,12 +11,12 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import onnxruntime
 import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 
 import netspec
 from benchmarks.process import quiet
-from exporters.onnx.runtime import session
 from netspec import compiler
 
 
@@ -42,7 +43,7 @@ def sd15_twin() -> tuple[torch.nn.Module, tuple[torch.Tensor, ...], tuple[str, .
     return twin, (torch.randn(1, 4, 32, 32), torch.full((1,), 500.0), torch.randn(1, 77, 768)), ("x", "t", "text")
 
 
-def main(rounds: int = 9) -> None:
+def main(rounds: int = 15) -> None:
     quiet()
     warnings.simplefilter("ignore")
     for spec, make in (("specs/unet/ddpm_cifar10.yaml", ddpm_twin), ("specs/unet/sd15.yaml", sd15_twin)):
@@ -63,7 +64,7 @@ def _compare(
     compiler.compile(netspec.load(spec), folder / "ours", compiler.Options(parity=False))
     model = netspec.build(netspec.load(spec)).eval()
     arrays = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
-    theirs, ours = session(folder / "twin.onnx"), session(folder / "ours" / "model.onnx")
+    theirs, ours = _still(folder / "twin.onnx"), _still(folder / "ours" / "model.onnx")
     contenders: dict[str, Callable[[], object]] = {
         "torch eager, our module": lambda: model(*inputs),
         "torch eager, diffusers": lambda: twin(*inputs),
@@ -71,8 +72,10 @@ def _compare(
         "netspec": lambda: ours.run(None, arrays),
     }
     times: dict[str, list[float]] = {name: [] for name in contenders}
+    order = list(contenders.items())
     for _ in range(rounds + 1):
-        for name, run in contenders.items():
+        random.shuffle(order)  # whoever runs after another finds caches and threads as that one left them
+        for name, run in order:
             started = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - started)
@@ -83,6 +86,14 @@ def _compare(
             f"  {name:<26} {1e3 * seconds:8.1f} ms   {seconds / medians['torch eager, our module']:.2f}x of our module "
             f"eager   {seconds / medians['torch.onnx of diffusers']:.2f}x of torch.onnx"
         )
+
+
+def _still(path: Path) -> onnxruntime.InferenceSession:
+    """A session whose idle threads sleep: spinning ones would slow whoever runs next."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _named(runner: object, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
