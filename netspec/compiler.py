@@ -135,14 +135,13 @@ class _Build:
 
     def export(self, deployment: Deployment, kept: Path | None) -> None:
         """The weights of one target's precision, its graph (or that of the bundle `kept`), and the parity of both."""
-        weights = self.folder / deployment.weights
-        self._write_weights(deployment, weights)
+        self._write_weights(deployment, self.folder / deployment.weights)
         self.progress("export", deployment.name)
         if kept is None:
-            file = deployment.exporter.run(deployment.request, self.folder)[0]
+            deployment.exporter.run(deployment.request, self.folder)
         else:
-            file = Path(shutil.copyfile(kept / deployment.file, self.folder / deployment.file))
-        self._verify(deployment, file, weights)
+            shutil.copyfile(kept / deployment.file, self.folder / deployment.file)
+        self._verify(deployment)
 
     def _write_weights(self, deployment: Deployment, path: Path) -> None:
         if self.options.weights == "none" or path.exists():
@@ -162,17 +161,14 @@ class _Build:
             )
         self.hashes[path.name] = digest
 
-    def _verify(self, deployment: Deployment, file: Path, weights: Path) -> None:
-        if not self.options.parity or not weights.exists():
-            self.skipped.append("all: parity is off" if weights.exists() else "all: there are no weights")
+    def _verify(self, deployment: Deployment) -> None:
+        weights = (self.folder / deployment.weights).exists()
+        if not self.options.parity or not weights:
+            self.skipped.append("all: parity is off" if weights else "all: there are no weights")
             return
         outcome = proof.prove(
-            deployment.plan,
-            deployment.exporter.runner,
-            file,
-            deployment.model,
-            weights,
-            precision=deployment.precision,
+            deployment,
+            self.folder,
             fresh=self.options.weights == "random",
             scratch=self.folder,
             progress=lambda detail: self.progress("parity", detail),

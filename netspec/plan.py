@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from netspec.costs import Cost
 from netspec.errors import SpecPath, path_text
+from netspec.registry import Component, declared, dump
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:
-    from netspec.registry import Component
     from netspec.spec import Spec
 
 
@@ -128,8 +128,6 @@ class Plan:
 
 def describe(component: Component) -> str:
     """`group(eps=1e-06, groups=32)`: the component and every choice it was made with."""
-    from netspec.registry import declared, dump
-
     settings = ", ".join(f"{name}={_brief(dump(getattr(component, name)))}" for name in declared(type(component)))
     return f"{component.name}({settings})" if settings else component.name
 

@@ -9,35 +9,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netspec import parity
-from netspec.graph import Model
+from netspec.deployment import Deployment
 from netspec.parity import Outcome
-from netspec.plan import Plan
 from netspec.planner.points import points
-from netspec.target import Runner
 from netspec.weights import store
 
 
 def prove(
-    plan: Plan,
-    runner: Callable[[Path], Runner],
-    file: Path,
-    model: Model,
-    weights: Path,
+    deployment: Deployment,
+    folder: Path,
     *,
-    precision: str,
     fresh: bool,
     scratch: Path | None = None,
     progress: Callable[[str], None],
 ) -> Outcome:
-    """Parity of `file` with `model`, a `meta` model that is filled here from `weights`.
+    """Parity of a deployment's graph in `folder` with its `meta` model, which is filled here from the weights there.
 
     Fresh weights have zero-initialised layers, behind which nothing can be seen: the graph is then bound to a copy of
     the weights in which those are small noise. So are weights that give an output of zeros. The copy lies in `scratch`,
     by default the system's folder for temporary files: nothing is written beside a finished graph. Raises ParityError.
     Where memory is too short for two backends, the outcome says so instead.
     """
+    file, weights, model = folder / deployment.file, folder / deployment.weights, deployment.model
     held = 2 * weights.stat().st_size * (2 if fresh else 1)  # both backends hold the weights
-    smallest = min(map(parity.activation_bytes, points(plan)))
+    smallest = min(map(parity.activation_bytes, points(deployment.plan)))
     free = _available()
     if free is not None and held + smallest > free:
         needed = f"needs {(held + smallest) / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are available"
@@ -45,14 +40,21 @@ def prove(
     memory = float("inf") if free is None else free - held
     if not fresh:
         store.fill(model, weights)
-        fresh = parity.is_blank(plan, model)
+        fresh = parity.is_blank(deployment.plan, model)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".probe-") as name:
         if fresh:
             probe = Path(name, weights.name)
             store.write_probe(weights, probe)
             file = Path(shutil.copy(file, name))
             store.fill(model, probe)
-        return parity.verify(plan, model, runner(file), precision=precision, memory=memory, progress=progress)
+        return parity.verify(
+            deployment.plan,
+            model,
+            deployment.exporter.runner(file),
+            precision=deployment.precision,
+            memory=memory,
+            progress=progress,
+        )
 
 
 def _available() -> int | None:

@@ -63,16 +63,8 @@ def _target(
     checks = [Check(name, f"{file.name} is a valid graph")]
     if not again or not weights.exists():
         return [*checks, Check(name, "parity not run: " + ("there are no weights" if again else "not asked for"))]
-    outcome = proof.prove(
-        deployment.plan,
-        deployment.exporter.runner,
-        file,
-        deployment.model,
-        weights,
-        precision=deployment.precision,
-        fresh=manifest.recipe["weights"].startswith("random"),
-        progress=lambda detail: progress("parity", detail),
-    )
+    fresh = manifest.recipe["weights"].startswith("random")
+    outcome = proof.prove(deployment, folder, fresh=fresh, progress=lambda detail: progress("parity", detail))
     if outcome.rows:
         worst = max(row.max_rel for row in outcome.rows)
         checks.append(Check(name, f"parity at {len(outcome.rows)} points, largest relative difference {worst:.1e}"))

@@ -52,7 +52,8 @@ ROWS = (
     ("graph",),
     ("weights",),
     ("parity",),
-    ("proof", "deployment"),
+    ("deployment",),
+    ("proof",),
     ("compiler",),
     ("verification",),
 )
@@ -63,7 +64,6 @@ ORDER = {name: rank for rank, row in enumerate(ROWS) if row != "torch" for name 
 LATE = {
     ("api", "graph"): "build() and load_weights() are the doors to what needs torch",
     ("api", "weights"): "build() and load_weights() are the doors to what needs torch",
-    ("plan", "registry"): "a plan is printed with the names that components have",
     ("validation", "validation.findings"): "imports jsonschema, which a valid spec never pays for",
 }
 # Component packages: `build` and `forward` import torch, `netspec.module` and `netspec.ops` when they are called.

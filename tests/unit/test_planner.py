@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from texts import SD15
 
 from netspec.errors import ExpectationError, NetspecError, ShapeError, UnknownName
 from netspec.plan import Plan
@@ -13,37 +14,6 @@ from netspec.render import render
 
 SPECS = Path(__file__).parents[2] / "specs"
 Lower = Callable[..., Plan]
-
-SD15 = """\
-netspec: 1
-name: sd15-unet
-
-inputs:
-  x:    [batch, 4, height, width]      # noisy latent
-  t:    [batch]                        # timestep
-  text: [batch, 77, 768]               # CLIP ViT-L/14 hidden states
-output: [batch, 4, height, width]      # predicted noise
-
-dims:                                  # -> ONNX dynamic axes + TensorRT profile
-  batch:  {min: 1,  opt: 2,  max: 8}
-  height: {min: 32, opt: 64, max: 128}
-  width:  {min: 32, opt: 64, max: 128}
-
-conditioning:
-  t: {embed: sinusoidal, dim: 320}     # -> MLP -> 1280, added in every ResNet block
-
-unet:
-  levels:                              # full resolution first; each next level halves H, W
-    - {channels: 320,  transformer: 1}
-    - {channels: 640,  transformer: 1}
-    - {channels: 1280, transformer: 1}
-    - {channels: 1280}
-  mid: {transformer: 1}
-  blocks_per_level: 2
-  transformer: {num_heads: 8, context: text}
-
-expect: {params: 859520964}
-"""
 
 UNET = """\
 netspec: 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from texts import SD15
 
 from netspec import registry, schema
 from netspec.document import load, loads
@@ -22,36 +23,6 @@ from netspec.validation.findings import Validator
 from netspec.validation.verdict import compiled
 
 SPECS = Path(__file__).parents[2] / "specs"
-SD15 = """\
-netspec: 1
-name: sd15-unet
-
-inputs:
-  x:    [batch, 4, height, width]      # noisy latent
-  t:    [batch]                        # timestep
-  text: [batch, 77, 768]               # CLIP ViT-L/14 hidden states
-output: [batch, 4, height, width]      # predicted noise
-
-dims:                                  # -> ONNX dynamic axes + TensorRT profile
-  batch:  {min: 1,  opt: 2,  max: 8}
-  height: {min: 32, opt: 64, max: 128}
-  width:  {min: 32, opt: 64, max: 128}
-
-conditioning:
-  t: {embed: sinusoidal, dim: 320}     # -> MLP -> 1280, added in every ResNet block
-
-unet:
-  levels:                              # full resolution first; each next level halves H, W
-    - {channels: 320,  transformer: 1}
-    - {channels: 640,  transformer: 1}
-    - {channels: 1280, transformer: 1}
-    - {channels: 1280}
-  mid: {transformer: 1}
-  blocks_per_level: 2
-  transformer: {num_heads: 8, context: text}
-
-expect: {params: 859520964}
-"""
 DIT = """\
 netspec: 1
 name: dit-xl-2
