@@ -48,9 +48,9 @@ def verify(
 ) -> Outcome:
     """Compare `model` with an exported graph of it.
 
-    At `opt` every timestep of interest is tried (one where a run is dear), elsewhere one each. Points beyond the budget of multiply-accumulates,
-    or whose activations do not fit into `memory` bytes, are left out and named; the cheapest that fits always runs.
-    Raises ParityError with the first node that diverges.
+    At `opt` every timestep of interest is tried (one where a run is dear), elsewhere one each. Points beyond the budget
+    of multiply-accumulates, or whose activations do not fit into `memory` bytes, are left out and named; the cheapest
+    that fits always runs. Raises ParityError with the first node that diverges.
     """
     rows: list[ParityRow] = []
     fitting = [point for point in points(plan) if activation_bytes(point) <= memory]
