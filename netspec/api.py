@@ -109,8 +109,11 @@ class _Sweep:
                     path="variants",
                 )
             )
-        self.left -= MAX_NODES // 4  # of a spec that is refused; of another its nodes
-        self.left += MAX_NODES // 4 - len(lower(spec).nodes)
+        nodes = MAX_NODES // 4  # what a spec that is refused counts for
+        try:
+            nodes = len(lower(spec).nodes)
+        finally:
+            self.left -= nodes
 
 
 def summary(spec: Spec) -> Summary:

@@ -53,9 +53,10 @@ def verify(
     that fits always runs. Raises ParityError with the first node that diverges.
     """
     rows: list[ParityRow] = []
-    fitting = [point for point in points(plan) if activation_bytes(point) <= memory]
+    found = points(plan)
+    fitting = [point for point in found if activation_bytes(point) <= memory]
     todo, skipped = _affordable(fitting, budget_macs)
-    skipped += [point for point in points(plan) if point not in fitting]
+    skipped += [point for point in found if point not in fitting]
     with _threads(1 if all(point.macs < SMALL_MACS for point in todo) else 2):
         for point in todo:
             for step in _steps(plan, point):

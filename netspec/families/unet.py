@@ -167,11 +167,9 @@ class _Wiring:
         return self._resample(f"up_{index}_upsample", self.unet.upsample, x, width, "upsample", f"up {index}")
 
     def _block(self, name: str, x: Value, channels: int, at: SpecPath, stage: str) -> Value:
-        used = self.vector if self.unet.block.modulation != "none" else None
-        return self.b.add(
-            name, self.unet.block, x, *([used] if used else []), channels=channels, at=("unet", "block"),
-            near=at, stage=stage,
-        )  # fmt: skip
+        block = self.unet.block
+        told = self._told(block)
+        return self.b.add(name, block, x, *told, channels=channels, at=("unet", "block"), near=at, stage=stage)
 
     def _attend(self, where: str, i: int, count: int, x: Value, row: Level | Mid, at: SpecPath, stage: str) -> Value:
         b = self.b
@@ -189,8 +187,12 @@ class _Wiring:
         self, name: str, rule: Downsample | Upsample, x: Value, channels: int | None, key: str, stage: str
     ) -> Value:
         inner = getattr(rule, "block", None)  # a residual block inside takes the vector as every other does
-        used = [self.vector] if self.vector and isinstance(inner, Block) and inner.modulation != "none" else []
-        return self.b.add(name, rule, x, *used, channels=channels, at=("unet", key), stage=stage)
+        told = self._told(inner) if isinstance(inner, Block) else []
+        return self.b.add(name, rule, x, *told, channels=channels, at=("unet", key), stage=stage)
+
+    def _told(self, block: Block) -> list[Value]:
+        """The conditioning vector, for a block that it modulates; its lack is the block's own complaint."""
+        return [self.vector] if self.vector is not None and block.modulation != "none" else []
 
     def _join(self, name: str, x: Value, skip: Skip, stage: str) -> Value:
         encoded = self.skips.pop()
