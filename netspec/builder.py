@@ -72,8 +72,8 @@ class Builder:
         if width not in self.embedded:
             self.embedded[width] = [
                 self.add(
-                    f"embed_{name}", rule, Value(name, self.inputs[name]), channels=width, at=("conditioning", name),
-                    stage="embed",
+                    f"embed_{name}", rule, *map(self.input, rule.sources(name)), channels=width,
+                    at=("conditioning", name), stage="embed",
                 )
                 for name, rule in self.spec.conditioning.items()
             ]  # fmt: skip
@@ -84,9 +84,13 @@ class Builder:
         widths = (rule.natural_width for rule in self.spec.conditioning.values())
         return next((width for width in widths if width is not None), None)
 
+    def input(self, name: str) -> Value:
+        """An input by its name; its existence was checked when names were resolved."""
+        return Value(name, self.inputs[name])
+
     def context(self, name: str, at: SpecPath) -> Value:
-        """The input that a `context` names; its existence was checked when names were resolved."""
-        value = Value(name, self.inputs[name])
+        """The input that a `context` names."""
+        value = self.input(name)
         if value.type.layout != "tokens":
             self.problem(
                 Problem(

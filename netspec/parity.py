@@ -130,7 +130,7 @@ def inputs_at(plan: Plan, sizes: Env, step: int = 0) -> dict[str, np.ndarray]:
     for name, type_ in plan.inputs.items():
         shape = tuple(int(size.evaluate(dict(sizes))) for size in type_.shape)
         dtype = _NUMPY[type_.dtype or "float32"]
-        rule = plan.spec.conditioning.get(name)
+        rule = plan.spec.conditioning.get(plan.spec.embedded.get(name, ""))
         if rule is not None and type_.layout == "index":
             made[name] = np.full(shape, rule.probes[step % len(rule.probes)], dtype=dtype)
         else:
@@ -159,7 +159,7 @@ def is_blank(plan: Plan, model: Model) -> bool:
 
 def _timestep(plan: Plan, step: int) -> float | None:
     rules = plan.spec.conditioning.values()
-    return next((float(rule.probes[step % len(rule.probes)]) for rule in rules if rule.rank == 1), None)
+    return next((float(rule.probes[step % len(rule.probes)]) for rule in rules if 1 in rule.ranks), None)
 
 
 class _Recorder(fx.Interpreter):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import MISSING, dataclass
+from functools import cache, cached_property
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netspec.costs import Cost
 from netspec.errors import SpecPath, path_text
-from netspec.registry import Component, declared, dump
+from netspec.registry import Component, Record, declared, parse
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:
@@ -126,19 +126,32 @@ class Plan:
         return hashlib.sha256(self.text().encode()).hexdigest()
 
 
-def describe(component: Component) -> str:
-    """`group(eps=1e-06, groups=32)`: the component and every choice it was made with."""
-    settings = ", ".join(f"{name}={_brief(dump(getattr(component, name)))}" for name in declared(type(component)))
-    return f"{component.name}({settings})" if settings else component.name
+def describe(record: Record) -> str:
+    """`group(eps=1e-06)`: the component and every choice in which it differs from its defaults."""
+    usual = _defaults(type(record))  # type: ignore[arg-type]  # classes are hashable
+    chosen = {name: getattr(record, name) for name in declared(type(record))}
+    settings = ", ".join(f"{k}={_brief(v)}" for k, v in chosen.items() if usual.get(k, _NOTHING) != v)
+    name = record.name if isinstance(record, Component) else ""
+    return f"{name}({settings})" if settings or not name else name
+
+
+_NOTHING = object()
+
+
+@cache
+def _defaults(record: type[Record]) -> Mapping[str, Any]:
+    """The values of the fields that need not be written."""
+    fields = declared(record).values()
+    return {f.name: parse(f.type, None, {}, f.default) for f in fields if f.default is not MISSING}
 
 
 def _brief(value: object) -> str:
     match value:
-        case dict():
-            name = next((str(value[tag]) for tag in ("type", "embed") if tag in value), "")
-            rest = ", ".join(f"{key}={_brief(item)}" for key, item in value.items() if key not in ("type", "embed"))
-            return f"{name}({rest})" if rest else name
-        case list():
-            return "[" + ", ".join(_brief(item) for item in value) + "]"
+        case None:
+            return "none"
+        case Record():
+            return describe(value)
+        case tuple():
+            return "[" + ", ".join(map(_brief, value)) + "]"
         case _:
             return str(value)

@@ -302,6 +302,17 @@ def parse_record(record: type[Record], value: Mapping[str, Any], conventions: Co
     return record(**chosen)
 
 
+def referred(record: Record) -> Iterator[str]:
+    """Every input that a field of the record, or of a record inside it, names."""
+    for field in declared(type(record)).values():
+        value = getattr(record, field.name)
+        for inner in value if isinstance(value, tuple) else (value,):
+            if isinstance(inner, Record):
+                yield from referred(inner)
+            elif field.param.refers == "input" and isinstance(inner, str):
+                yield inner
+
+
 def dump(value: Any) -> Any:
     """Plain data that `parse` turns back into the same value, every default written out."""
     match value:

@@ -91,6 +91,11 @@ class Spec:
         """Identity of the choices: that of the resolved spec as canonical JSON."""
         return hashlib.sha256(json.dumps(data(self), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
+    @cached_property
+    def embedded(self) -> Mapping[str, str]:
+        """Input → the entry of `conditioning` that embeds it."""
+        return {source: name for name, rule in self.conditioning.items() for source in rule.sources(name)}
+
     def size(self, word: int | str) -> Size:
         """One entry of a shape as a size with its range."""
         if isinstance(word, int):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
-from typing import Literal
+from typing import Literal, TypeAlias
 
 Layout = Literal["image", "tokens", "vector", "index"]
 Point = Literal["min", "opt", "max"]
@@ -16,15 +16,32 @@ _POINT: dict[Point, int] = {"min": 0, "opt": 1, "max": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """One size of a tensor: `factor * symbols + offset`, known at the min, opt and max of its symbols.
+class Floor:
+    """The whole part of `size / divisor`, as a symbol of its own: what max pooling leaves of an odd size."""
 
-    `symbols` are names of `dims` (two after patchify: height, width; none for a fixed size). A value that is no whole
-    number marks a spec whose sizes do not divide; `planner.py` reports it.
+    size: Size
+    divisor: int
+
+    def evaluate(self, env: Mapping[str, int]) -> Number:
+        return self.size.evaluate(env) // self.divisor
+
+    def __str__(self) -> str:
+        return f"({self.size} // {self.divisor})"
+
+
+Symbol: TypeAlias = "str | Floor"
+Term: TypeAlias = "tuple[tuple[Symbol, ...], Fraction]"  # a product of symbols, and its factor
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One size of a tensor: a sum of `factor * symbols`, plus `offset`, known at the min, opt and max of its symbols.
+
+    Symbols are names of `dims` (two in a term after patchify: height, width; no term at all in a fixed size). A value
+    that is no whole number marks a spec whose sizes do not divide; the planner reports it.
     """
 
-    symbols: tuple[str, ...]
-    factor: Fraction
+    terms: tuple[Term, ...]
     offset: Fraction
     values: tuple[Number, Number, Number]
 
@@ -34,7 +51,22 @@ class Size:
 
     @property
     def fixed(self) -> bool:
-        return not self.symbols
+        return not self.terms
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of `dims` that it depends on."""
+        found = dict.fromkeys(word for symbols, _ in self.terms for symbol in symbols for word in _words(symbol))
+        return tuple(found)
+
+    @property
+    def linear(self) -> tuple[str, Fraction] | None:
+        """(word, factor) of `factor * word + offset`; None for any other form."""
+        match self.terms:
+            case (((str(word),), factor),):
+                return word, factor
+            case _:
+                return None
 
     @property
     def whole(self) -> bool:
@@ -43,43 +75,72 @@ class Size:
     def at(self, point: Point) -> int:
         return int(self.values[_POINT[point]])
 
-    def evaluate(self, env: dict[str, int]) -> Number:
-        """The value where each symbol has the size that `env` gives it."""
-        return _plain(self.factor * prod(env[symbol] for symbol in self.symbols) + self.offset)
+    def evaluate(self, env: Mapping[str, int]) -> Number:
+        """The value where each word has the size that `env` gives it."""
+        total = self.offset
+        for symbols, factor in self.terms:
+            total += factor * prod(env[s] if isinstance(s, str) else s.evaluate(env) for s in symbols)
+        return _plain(total)
 
-    def __add__(self, other: Number) -> Size:
-        return Size(self.symbols, self.factor, self.offset + other, _each(v + other for v in self.values))
+    def __add__(self, other: Number | Size) -> Size:
+        if not isinstance(other, Size):
+            return Size(self.terms, self.offset + other, _each(v + other for v in self.values))
+        terms = dict(self.terms)
+        for symbols, factor in other.terms:
+            terms[symbols] = terms.get(symbols, Fraction(0)) + factor
+        kept = sorted(((symbols, factor) for symbols, factor in terms.items() if factor), key=_order)
+        values = _each(a + b for a, b in zip(self.values, other.values, strict=True))
+        return Size(tuple(kept), self.offset + other.offset, values)
 
     def __sub__(self, other: Number) -> Size:
         return self + (-other)
 
     def __mul__(self, other: Number) -> Size:
-        return Size(self.symbols, self.factor * other, self.offset * other, _each(v * other for v in self.values))
+        terms = tuple((symbols, factor * other) for symbols, factor in self.terms)
+        return Size(terms, self.offset * other, _each(v * other for v in self.values))
 
     def __truediv__(self, other: Number) -> Size:
         return self * Fraction(1, other) if isinstance(other, int) else self * (1 / other)
 
+    def __floordiv__(self, divisor: int) -> Size:
+        values = _each(v // divisor for v in self.values)
+        if self.fixed:
+            return Size((), Fraction(values[1]), values)
+        return Size((((Floor(self, divisor),), Fraction(1)),), Fraction(0), values)
+
     def __str__(self) -> str:
         if self.fixed:
             return str(self.values[1])
-        text = "*".join(self.symbols)
-        if self.factor.numerator != 1:
-            text = f"{self.factor.numerator}*{text}"
-        if self.factor.denominator != 1:
-            text = f"{text}/{self.factor.denominator}"
+        text = " + ".join(_term(symbols, factor) for symbols, factor in self.terms)
         if self.offset:
             text += f" {'+' if self.offset > 0 else '-'} {abs(self.offset)}"
         return text
 
 
+def _words(symbol: Symbol) -> tuple[str, ...]:
+    return (symbol,) if isinstance(symbol, str) else symbol.size.words
+
+
+def _order(term: Term) -> tuple[int, str]:
+    symbols, _ = term
+    return -len(symbols), "*".join(map(str, symbols))
+
+
+def _term(symbols: tuple[Symbol, ...], factor: Fraction) -> str:
+    text = "*".join(map(str, symbols))
+    if factor.numerator != 1:
+        text = f"{factor.numerator}*{text}"
+    return text if factor.denominator == 1 else f"{text}/{factor.denominator}"
+
+
 def fixed(value: int) -> Size:
     """A size that is the same for every input."""
-    return Size((), Fraction(0), Fraction(value), (value, value, value))
+    return Size((), Fraction(value), (value, value, value))
 
 
 def symbolic(name: str, low: int, opt: int, high: int) -> Size:
     """A size named in `dims`."""
-    return Size((name,), Fraction(1), Fraction(0), (low, opt, high))
+    return Size((((name,), Fraction(1)),), Fraction(0), (low, opt, high))
 
 
 def product(sizes: Iterable[Size]) -> Size:
@@ -92,7 +153,8 @@ def product(sizes: Iterable[Size]) -> Size:
         elif first.fixed:
             first = replace(size * first.values[1], values=values)
         else:  # both vary: a grid of patches, which has no offsets
-            first = Size(first.symbols + size.symbols, first.factor * size.factor, Fraction(0), values)
+            (a, f), (b, g) = first.terms[0], size.terms[0]
+            first = Size(((a + b, f * g),), Fraction(0), values)
     return first
 
 

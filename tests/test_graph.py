@@ -34,7 +34,7 @@ def inputs_of(plan: Plan, dtype: torch.dtype = torch.float32, **sizes: int) -> l
     """Random inputs, `sizes` standing in for those at opt."""
     given = []
     for name, kind in plan.inputs.items():
-        env = {symbol: sizes.get(symbol, plan.spec.dims[symbol].opt) for size in kind.shape for symbol in size.symbols}
+        env = {symbol: sizes.get(symbol, plan.spec.dims[symbol].opt) for size in kind.shape for symbol in size.words}
         shape = [int(size.evaluate(env)) for size in kind.shape]
         if kind.dtype == "int64":
             given.append(torch.arange(shape[0]) % 10)

@@ -1,10 +1,11 @@
-"""Helpers of `test_reference.py`: our network of a spec, the reference's weights in it, and one strict comparison."""
+"""Helpers of `tests/reference/`: our network of a spec, the reference's weights in it, and one strict comparison."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 
 from netspec import api, graph, planner
 from netspec.graph import Model
+from netspec.weights.layouts import Layout
+from netspec.weights.load import load_weights
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 
@@ -58,6 +61,26 @@ class ExactTimesteps(nn.Module):
         angles = t.double()[:, None] * torch.tensor(rates, dtype=torch.float64)
         parts = [angles.sin(), angles.cos()]
         return torch.cat(parts if self.sin_first else parts[::-1], dim=-1)
+
+
+def twin(cls: type[Any], time: nn.Module | None = None, **config: Any) -> nn.Module:
+    """A diffusers model in float64 with random weights everywhere; `time` stands in for its own `time_proj`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model: nn.Module = cls(**config).double().eval()
+    randomise(model)
+    if time is not None:
+        model.time_proj = time
+    return model
+
+
+def compare(
+    model: Model, reference: nn.Module, *inputs: Tensor, layout: str | Layout = "diffusers", **call: Any
+) -> float:
+    """The difference of both on the same inputs, ours by position, after carrying the reference's weights over."""
+    load_weights(model, reference.state_dict(), layout)
+    with torch.no_grad():
+        return difference(model(*inputs), reference(**call).sample)
 
 
 def images(*shape: int) -> Tensor:

@@ -98,6 +98,20 @@ def upsample_bilinear(b: Builder, x: ir.Value, factor: int, align_corners: bool)
     return _resize(b, x, factor, mode="linear", coordinate_transformation_mode=where)
 
 
+def resize_like(b: Builder, x: ir.Value, like: ir.Value, mode: Literal["nearest", "bilinear"]) -> ir.Value:
+    """Resize to given sizes; where they are a whole multiple, runtimes take the same path as for scales."""
+    n, c, *_ = b.dims(x)
+    dims = [n, c, *b.dims(like)[2:]]
+    dtype = b.dtype(x)
+    h = b.cast(x, torch.float32) if dtype == torch.bfloat16 else x  # as in _resize
+    if mode == "nearest":
+        where: dict[str, Any] = {"nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+    else:
+        where = {"coordinate_transformation_mode": "half_pixel"}
+    y = b.op("Resize", h, None, None, b.vector(dims), dims=dims, mode="linear" if mode == "bilinear" else mode, **where)
+    return b.cast(y, dtype)
+
+
 def upsample_module(b: Builder, m: nn.Upsample, x: ir.Value) -> ir.Value:
     """nn.Upsample by a whole factor."""
     factor = m.scale_factor

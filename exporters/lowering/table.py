@@ -73,6 +73,7 @@ FUNCTIONS: dict[Callable[..., Any], Lowering] = {
     OPS["keep_tokens"]: leaves.keep_tokens,
     OPS["modulate"]: leaves.modulate,
     OPS["modulate_channels"]: leaves.modulate_channels,
+    OPS["resize_like"]: leaves.resize_like,
     OPS["timestep_embedding"]: leaves.timestep_embedding,
     OPS["to_tokens"]: leaves.to_tokens,
     OPS["unpatchify"]: leaves.unpatchify,

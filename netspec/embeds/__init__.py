@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import ClassVar
 
 from netspec import tensors
-from netspec.registry import Component
+from netspec.registry import Component, referred
 from netspec.tensors import TensorType
 
 
 class Embed(Component, kind="embed", tag="embed", usual="sinusoidal"):
-    """Turns one input into a vector (N, D), D being the width that the family asks for."""
+    """Turns inputs, one as a rule, into a vector (N, D), D being the width that the family asks for."""
 
     input_dtype: ClassVar[str] = "float32"  # what the spec's input is, unless it says otherwise
-    rank: ClassVar[int] = 1  # sizes of that input: 1 for [batch], 2 for [batch, width]
+    ranks: ClassVar[tuple[int, ...]] = (1,)  # sizes of that input: 1 for [batch], 2 for [batch, width]
 
     trial = (tensors.TensorType("index", tensors.fixed(2), dtype="float32"),)
     trial_channels = 32
+
+    def sources(self, name: str) -> tuple[str, ...]:
+        """The inputs that it reads: its own namesake, unless its choices name others."""
+        return tuple(referred(self)) or (name,)
 
     @property
     def probes(self) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from netspec.attention import Attention, Transformer
 from netspec.blocks import Block
 from netspec.builder import Builder
 from netspec.errors import SpecPath
-from netspec.families import Family
+from netspec.families import Denoiser
 from netspec.fields import Param, choice, settings
 from netspec.plan import Value
 from netspec.problems import Problem
@@ -59,7 +59,7 @@ class Skip(Record, shorthand="merge"):
     scale: Annotated[float, Param("factor of the skip", gt=0)] = 1.0
 
 
-class UNet(Family, name="unet"):
+class UNet(Denoiser, name="unet"):
     """A U-Net with blocks, attention and resampling of any registered kind.
 
     Ronneberger et al. 2015, arXiv:1505.04597; as a denoiser Ho et al. 2020, arXiv:2006.11239; Rombach et al. 2022,
@@ -91,7 +91,7 @@ class UNet(Family, name="unet"):
         ),
     ] = "next_block"
 
-    def lower(self, b: Builder, x: Value, channels: int) -> Value:
+    def denoise(self, b: Builder, x: Value, channels: int) -> Value:
         return _Wiring(self, b).lower(x, channels)
 
 

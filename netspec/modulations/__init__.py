@@ -14,12 +14,14 @@ class ModulationRule(Component, kind="modulation", usual="adaln_zero"):
     """A rule that turns the vector (N, D) into the chunks that one block uses.
 
     `norm_affine` says whether the block's norms keep gains of their own; `gated` whether each branch ends in a gate;
-    `modulated` whether there are chunks at all. A branch uses shift, scale and, where gated, gate, in that order.
+    `modulated` whether there are chunks at all; `shared` whether one projection serves every block, so that blocks get
+    its chunks instead of the vector. A branch uses shift, scale and, where gated, gate, in that order.
     """
 
     norm_affine: ClassVar[bool] = False
     modulated: ClassVar[bool] = True
     gated: ClassVar[bool] = False
+    shared: ClassVar[bool] = False
 
     trial = (tensors.vector(tensors.fixed(2), 32),)
     trial_channels = 2 * 32

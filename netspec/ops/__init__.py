@@ -8,7 +8,7 @@ calls (silu, add, cat, chunk …) and these. Each is a pure function of tensors,
 from netspec.ops.attention import attention
 from netspec.ops.embedding import cast_like, fourier_embedding, timestep_embedding
 from netspec.ops.modulate import modulate, modulate_channels
-from netspec.ops.resample import blur, crop_like, upsample_bilinear, upsample_nearest
+from netspec.ops.resample import blur, crop_like, resize_like, upsample_bilinear, upsample_nearest
 from netspec.ops.tokens import crop_positions, from_tokens, keep_tokens, to_tokens, unpatchify
 
 LEAVES = (
@@ -22,6 +22,7 @@ LEAVES = (
     keep_tokens,
     modulate,
     modulate_channels,
+    resize_like,
     timestep_embedding,
     to_tokens,
     unpatchify,
@@ -41,6 +42,7 @@ __all__ = [
     "keep_tokens",
     "modulate",
     "modulate_channels",
+    "resize_like",
     "timestep_embedding",
     "to_tokens",
     "unpatchify",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,6 +16,12 @@ def upsample_nearest(x: Tensor, factor: int) -> Tensor:
 def upsample_bilinear(x: Tensor, factor: int, align_corners: bool) -> Tensor:
     """Bilinear interpolation. x: (N, C, H, W) to (N, C, factor * H, factor * W)."""
     return F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=align_corners)
+
+
+def resize_like(x: Tensor, like: Tensor, mode: Literal["nearest", "bilinear"]) -> Tensor:
+    """`x` (N, C, h, w) at the height and width of `like` (N, *, H, W); bilinear between pixel centres."""
+    size = like.shape[-2:]
+    return F.interpolate(x, size=size, mode=mode, align_corners=False if mode == "bilinear" else None)
 
 
 def blur(x: Tensor, kernel: Tensor, stride: int) -> Tensor:

@@ -1,18 +1,19 @@
-"""lower(): Spec → Plan. Finds the image among the inputs, lets the family wire its nodes, and checks the result."""
+"""lower(): Spec → Plan. Lets the family wire its nodes, and checks the result."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from netspec.builder import Builder
 from netspec.embeds import Embed
 from netspec.errors import Diagnostic, Label, SpecPath, path_text, raise_all
+from netspec.families import Denoiser
 from netspec.plan import Node, Plan, Value
 from netspec.planner import shapes, sizes
 from netspec.planner.expectations import unmet
 from netspec.planner.placing import diagnose
-from netspec.registry import Record, declared
+from netspec.registry import referred
 from netspec.spec import Input, Spec
 from netspec.tensors import TensorType
 
@@ -25,26 +26,24 @@ def lower(spec: Spec) -> Plan:
     Raises ShapeError, UnknownName or ExpectationError with everything that is wrong, each at its place in the spec.
     """
     inputs = {name: _type(spec, name, value) for name, value in spec.inputs.items()}
-    images = _images(spec, inputs)
-    raise_all([*shapes.problems(spec), *_input_problems(spec, inputs, images), *_rank_problems(spec)])
-    (picture,) = images
-    output_name, output = next(iter(spec.outputs.items()))
-    channels = output.shape[1]
-    assert isinstance(channels, int)  # shapes.problems refuses a word
+    raise_all([*shapes.problems(spec), *_input_problems(spec, inputs), *_rank_problems(spec)])
     builder = Builder(spec, inputs)
-    made = spec.family.lower(builder, Value(picture, inputs[picture]), channels)
+    made = spec.family.lower(builder)
     found = [*sizes.indivisible(spec, builder.nodes), *diagnose(spec, builder.problems)]
-    found += [] if found else sizes.mismatch(spec, output_name, output, made, builder.nodes)
-    found += [] if found else _lost_inputs(spec, made, builder.nodes)
+    if not found:
+        for name, output in spec.outputs.items():
+            found += sizes.mismatch(spec, name, output, made[name], builder.nodes)
+    found += [] if found else _lost_inputs(spec, made.values(), builder.nodes)
     raise_all([*found, *_name_problems(spec, builder)])
-    plan = Plan(spec, MappingProxyType(inputs), tuple(builder.nodes), MappingProxyType({output_name: made}))
+    plan = Plan(spec, MappingProxyType(inputs), tuple(builder.nodes), MappingProxyType(dict(made)))
     raise_all([*_unaddressable(plan), *unmet(plan)])
     return plan
 
 
 def _type(spec: Spec, name: str, value: Input) -> TensorType:
     batch, *rest = [spec.size(word) for word in value.shape]
-    dtype = value.dtype or (spec.conditioning[name].input_dtype if name in spec.conditioning else "")
+    embedded = spec.embedded.get(name)
+    dtype = value.dtype or (spec.conditioning[embedded].input_dtype if embedded else "")
     match rest:
         case []:
             return TensorType("index", batch, dtype=dtype or "float32")
@@ -57,34 +56,12 @@ def _type(spec: Spec, name: str, value: Input) -> TensorType:
             return TensorType("image", batch, channels.opt, tuple(grid), dtype=value.dtype)
 
 
-def _images(spec: Spec, inputs: Mapping[str, TensorType]) -> list[str]:
-    """The inputs that are images and neither conditioning nor context: one, in a spec that is right."""
-    return [name for name, kind in inputs.items() if kind.layout == "image" and name not in spec.conditioning]
-
-
-def _input_problems(spec: Spec, inputs: Mapping[str, TensorType], images: list[str]) -> Iterator[Diagnostic]:
+def _input_problems(spec: Spec, inputs: Mapping[str, TensorType]) -> Iterator[Diagnostic]:
     """NS204 where there is no image or more than one, and for every input that nothing uses."""
-    if not images:
-        yield Diagnostic(
-            "NS204",
-            "no input is the image",
-            spec.place(("inputs",)).key,
-            "one must be [batch, channels, height, width]",
-            help=("add `x: [batch, 3, height, width]`",),
-            path="inputs",
-        )
-    if len(images) > 1:
-        first, second = (spec.place(("inputs", name)) for name in images[:2])
-        yield Diagnostic(
-            "NS204",
-            f"{len(images)} inputs are images, `{spec.family.name}` takes one",
-            second.key,
-            "another image",
-            labels=(Label(first.key or first.value, "an image"),),
-            help=("join them along their channels into one input",),
-            path=f"inputs.{images[1]}",
-        )
-    used = {*images, *spec.conditioning, *referred(spec.family)}
+    mains = spec.family.mains(spec, inputs)
+    if isinstance(spec.family, Denoiser):
+        yield from _image_problems(spec, spec.family, mains)
+    used = {*mains, *spec.embedded, *referred(spec.family)}
     for name in inputs:
         if name not in used:
             yield Diagnostic(
@@ -97,10 +74,41 @@ def _input_problems(spec: Spec, inputs: Mapping[str, TensorType], images: list[s
             )
 
 
+def _image_problems(spec: Spec, family: Denoiser, mains: Sequence[str]) -> Iterator[Diagnostic]:
+    if not mains:
+        shape, example = _IMAGE[family.takes]
+        yield Diagnostic(
+            "NS204",
+            "no input is the image",
+            spec.place(("inputs",)).key,
+            f"one must be {shape}",
+            help=(f"add `x: {example}`",),
+            path="inputs",
+        )
+    if len(mains) > 1 and not family.image:
+        first, second = (spec.place(("inputs", name)) for name in mains[:2])
+        yield Diagnostic(
+            "NS204",
+            f"{len(mains)} inputs are images, `{family.name}` takes one",
+            second.key,
+            "another image",
+            labels=(Label(first.key or first.value, "an image"),),
+            help=(f"join them along their channels: `{family.name}: {{image: [{', '.join(mains)}]}}`",),
+            path=f"inputs.{mains[1]}",
+        )
+
+
+_IMAGE = {
+    "image": ("[batch, channels, height, width]", "[batch, 3, height, width]"),
+    "tokens": ("[batch, tokens, width]", "[batch, tokens, 64]"),
+}
+
+
 def _rank_problems(spec: Spec) -> Iterator[Diagnostic]:
     """Conditioning inputs whose shape their embedding cannot take."""
-    for name, rule in spec.conditioning.items():
-        if len(spec.inputs[name].shape) != rule.rank:
+    for name, entry in spec.embedded.items():
+        rule = spec.conditioning[entry]
+        if len(spec.inputs[name].shape) not in rule.ranks:
             yield Diagnostic(
                 "NS313",
                 f"`{rule.name}` embeds {_wanted(rule)}, `{name}` is {spec.inputs[name]}",
@@ -111,19 +119,19 @@ def _rank_problems(spec: Spec) -> Iterator[Diagnostic]:
 
 
 def _wanted(rule: Embed) -> str:
-    return "[batch]" if rule.rank == 1 else "[batch, width]"
+    return " or ".join({1: "[batch]", 2: "[batch, width]"}[rank] for rank in rule.ranks)
 
 
-def _lost_inputs(spec: Spec, made: Value, nodes: Sequence[Node]) -> Iterator[Diagnostic]:
+def _lost_inputs(spec: Spec, made: Iterable[Value], nodes: Sequence[Node]) -> Iterator[Diagnostic]:
     """NS204 for every input that the output does not depend on, though the spec gives it a use."""
-    reached = {made.name}
+    reached = {value.name for value in made}
     for node in reversed(nodes):
         if node.name in reached:
             reached.update(value.name for value in node.inputs)
     for name in spec.inputs:
         if name not in reached:
-            embedded = name in spec.conditioning
-            at: SpecPath = ("conditioning", name) if embedded else ("inputs", name)
+            embedded = name in spec.embedded
+            at: SpecPath = ("conditioning", spec.embedded[name]) if embedded else ("inputs", name)
             help = "choose a `modulation`, or make `context` of the conditioning, so that some block reads the vector"
             if not embedded:
                 help = f"give some level a `transformer` that has `{name}` as its context"
@@ -165,14 +173,3 @@ def _name_problems(spec: Spec, builder: Builder) -> Iterator[Diagnostic]:
                     help=(f"call it `{name}_{key.removesuffix('s')}`",),
                     path=f"{key}.{name}",
                 )
-
-
-def referred(record: Record) -> Iterator[str]:
-    """Every input that a field of the record, or of a record inside it, names."""
-    for field in declared(type(record)).values():
-        value = getattr(record, field.name)
-        if field.param.refers == "input" and isinstance(value, str):
-            yield value
-        for inner in value if isinstance(value, tuple) else (value,):
-            if isinstance(inner, Record):
-                yield from referred(inner)

@@ -59,8 +59,9 @@ def multiples(plan: Plan) -> dict[str, int]:
     steps = dict.fromkeys(plan.spec.dims, 1)
     for node in plan:
         for size in node.out.sizes:
-            for symbol in size.symbols if len(size.symbols) == 1 else ():
-                steps[symbol] = lcm(steps[symbol], size.factor.denominator)
+            if size.linear is not None:
+                word, factor = size.linear
+                steps[word] = lcm(steps[word], factor.denominator)
     return steps
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netspec.errors import Diagnostic, Label, Span, SpecPath, path_text
+from netspec.families import Denoiser
 from netspec.spec import Input, Spec
+from netspec.tensors import Layout
 
 IMAGE = "[batch, channels, height, width]"
 
@@ -20,7 +22,7 @@ def problems(spec: Spec) -> Iterator[Diagnostic]:
 
 def _ranks(spec: Spec) -> Iterator[Diagnostic]:
     family = spec.family.name
-    if len(spec.outputs) > 1:
+    if isinstance(spec.family, Denoiser) and len(spec.outputs) > 1:
         second = list(spec.outputs)[1]
         yield Diagnostic("NS314", f"`{family}` has one output", spec.place(("outputs", second)).key)
     videos = [(at, value) for at, value in _shapes(spec) if len(value.shape) > 4]
@@ -36,7 +38,7 @@ def _ranks(spec: Spec) -> Iterator[Diagnostic]:
             path=path_text(at),
         )
     for at, value in _shapes(spec):
-        if at[0] != "inputs" and len(value.shape) < 4:
+        if at[0] != "inputs" and len(value.shape) < (3 if _takes(spec) == "tokens" else 4):
             yield Diagnostic(
                 "NS314",
                 f"the output of `{family}` is an image",
@@ -45,6 +47,10 @@ def _ranks(spec: Spec) -> Iterator[Diagnostic]:
                 help=(f"write {IMAGE}",),
                 path=path_text(at),
             )
+
+
+def _takes(spec: Spec) -> Layout:
+    return spec.family.takes if isinstance(spec.family, Denoiser) else "image"
 
 
 def _words(spec: Spec) -> Iterator[Diagnostic]:

@@ -122,7 +122,16 @@ def mismatch(spec: Spec, name: str, output: Input, made: Value, nodes: Sequence[
     said = tuple(spec.size(word) for word in output.shape)
     got = made.type.shape
     path: SpecPath = ("output",) if spec.place(("output",)).key else ("outputs", name)
-    for axis in (2, 3):
+    if len(said) != len(got):
+        yield Diagnostic(
+            "NS304",
+            f"output is {made.type}, the spec says {output}",
+            spec.place(path).value,
+            f"the network gives {len(got)} sizes",
+            path="output",
+        )
+        return
+    for axis in range(2, len(got)) if len(got) > 3 else (1,):
         if _differs(said[axis], got[axis]):
             label = f"the network gives {got[axis]}"
             if any(size.offset for node in nodes for size in node.out.sizes if not size.fixed) or _valid(nodes):
@@ -148,8 +157,7 @@ def mismatch(spec: Spec, name: str, output: Input, made: Value, nodes: Sequence[
 
 def _differs(said: Size, got: Size) -> bool:
     """Whether two sizes are not the same: in their ranges, or as words, `[…, width, height]` for height and width."""
-    plain = got.factor == 1 and got.offset == 0
-    return said.values != got.values or bool(plain and said.symbols and got.symbols and said.symbols != got.symbols)
+    return said.values != got.values or bool(said.linear and got.linear and said.words != got.words)
 
 
 def _valid(nodes: Sequence[Node]) -> bool:
@@ -158,7 +166,7 @@ def _valid(nodes: Sequence[Node]) -> bool:
 
 
 def _grid(shape: Sequence[Size]) -> str:
-    grid = shape[2:]
+    grid = shape[2:] if len(shape) > 3 else shape[1:2]
     return ("x" if all(size.fixed for size in grid) else " x ").join(str(size) for size in grid)
 
 

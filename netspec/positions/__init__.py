@@ -64,7 +64,8 @@ def _too_small(size: Size, grid: int) -> Problem:
     if size.fixed:
         message = f"an image of {needed} patches per side needs {needed} positions"
         return Problem("NS305", message, field="grid", label=f"position grid is {grid}")
-    (word,) = size.symbols
-    largest = (size.values[2] - size.offset) / size.factor  # the image's own size: a patch is several pixels
+    assert size.linear is not None  # a side of a grid of patches
+    word, factor = size.linear
+    largest = (size.values[2] - size.offset) / factor  # the image's own size: a patch is several pixels
     message = f"{word} up to {largest} needs {needed} positions"
     return Problem("NS305", message, field="grid", label=f"position grid is {grid}", dim=word)

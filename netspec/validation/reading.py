@@ -71,7 +71,17 @@ def family_values(view: View) -> Iterator[tuple[Field, Any, SpecPath]]:
         yield from _fields(registry.named("family")[family], view.document.data[family], (family,))
 
 
+def embed_values(view: View) -> Iterator[tuple[Field, Any, SpecPath]]:
+    """Every value below an entry of `conditioning`, likewise."""
+    base = registry.kinds()["embed"]
+    for name, value in view.mapping("conditioning").items():
+        if (rule := registry.named("embed").get(component_name(base, value, None))) is not None:
+            yield from _fields(rule, value, ("conditioning", name))
+
+
 def _fields(record: type[Record], value: Any, path: SpecPath) -> Iterator[tuple[Field, Any, SpecPath]]:
+    if isinstance(value, str) and record.shorthand and not issubclass(record, Component):
+        yield registry.declared(record)[record.shorthand], value, path
     if not isinstance(value, dict):
         return
     for name, field in registry.declared(record).items():

@@ -15,7 +15,7 @@ from netspec.document import Document
 from netspec.errors import Diagnostic, Label, Span, SpecPath, path_text
 from netspec.fields import Optional, Slot
 from netspec.validation.locating import key_span, owner_span, value_span
-from netspec.validation.reading import View, component_name, family_values, shared_default
+from netspec.validation.reading import View, component_name, embed_values, family_values, shared_default
 from netspec.validation.suggestions import listed, nearest
 
 _MOST = 100  # findings
@@ -149,10 +149,12 @@ def _ordered_ranges(view: View) -> Iterator[Diagnostic]:
 
 
 def _known_inputs(view: View) -> Iterator[Diagnostic]:
+    values = [*embed_values(view), *family_values(view)]
+    others = {path[1] for field, _, path in values if path[0] == "conditioning" and field.param.refers == "input"}
     for name in view.mapping("conditioning"):
-        if name not in view.mapping("inputs"):
+        if name not in view.mapping("inputs") and name not in others:
             yield _unknown_input(view, ("conditioning", name), name, key_span(view.document, ("conditioning", name)))
-    for field, value, path in family_values(view):
+    for field, value, path in values:
         also = _ALSO_INPUTS.get(path, ())
         off = isinstance(field.type, Optional) and value == "none"
         named = field.param.refers == "input" and isinstance(value, str) and not off

@@ -38,6 +38,7 @@ class DiTBlock(Wiring, Heads, name="dit_block"):
     modulation: Annotated[ModulationRule, Param("how the vector enters")] = choice("adaln_zero")
     qk_norm: Annotated[Literal["none", "rms"], Param("norm of queries and keys per head")] = "none"
     cross: Annotated[bool, Param("attend to a context")] = False
+    cross_norm: Annotated[Literal["layer", "none"], Param("before the queries of cross-attention")] = "layer"
 
     trial = (_TOKENS, _VECTOR)
 
@@ -55,7 +56,8 @@ class DiTBlock(Wiring, Heads, name="dit_block"):
         total += costs.attention(x.positions, x.positions, self.width(width), batch=x.batch.opt)
         total += costs.linear(width, self._hidden(x), count=count) + costs.linear(self._hidden(x), width, count=count)
         if context is not None:
-            total += costs.affine(width) + self._projections(width, context.channels, count, costs.applied(context))
+            total += costs.affine(width) if self.cross_norm == "layer" else Cost()
+            total += self._projections(width, context.channels, count, costs.applied(context))
             total += costs.attention(x.positions, context.positions, self.width(width), batch=x.batch.opt)
         if c is not None:
             total += self.modulation.cost(c, c.wide(width * self._chunks))
@@ -77,7 +79,7 @@ class DiTBlock(Wiring, Heads, name="dit_block"):
             "mlp_out": xavier_linear(nn.Linear(self._hidden(x), width)),
         }
         if context is not None:
-            parts["norm_cross"] = nn.LayerNorm(width, eps=EPS)
+            parts["norm_cross"] = nn.LayerNorm(width, eps=EPS) if self.cross_norm == "layer" else nn.Identity()
             parts["cross_attn"] = self._attention(width, context.channels)
         if c is not None:
             parts["modulation"] = self.modulation.build(c, c.wide(width * self._chunks))

@@ -58,20 +58,11 @@ class AppendTokens(Plumbing, name="append_tokens"):
                 f"tokens of width {context.channels} cannot stand beside the image's, of width {x.channels}",
                 field="input",
                 label="appended as they are",
-                help=("write `attention: cross`, or give the context the width of the image's tokens",),
-            )
-        if not x.sizes[0].fixed and not context.sizes[0].fixed:
-            yield Problem(
-                "NS312",
-                "an appended context must have a fixed number of tokens where the image's size varies",
-                field="input",
-                label=f"{context.sizes[0]} tokens",
-                help=("write `attention: cross`, or a number instead of the word",),
+                help=("write `project: linear`, or give the context the width of the image's tokens",),
             )
 
     def infer(self, x: TensorType, context: TensorType) -> TensorType:
-        ours, theirs = x.sizes[0], context.sizes[0]
-        return x.sized([theirs + ours.values[1] if ours.fixed else ours + theirs.values[1]])
+        return x.sized([x.sizes[0] + context.sizes[0]])
 
     def forward(self, m: Parts, x: Tensor, context: Tensor) -> Tensor:
         import torch

@@ -110,11 +110,12 @@ def test_what_is_alive_at_once() -> None:
     assert fork.peak_elements == 24
 
 
-def test_describe_names_every_choice() -> None:
+def test_describe_names_what_differs_from_the_defaults() -> None:
     norm = GroupNorm(groups=8)
-    assert describe(norm) == "group(groups=8, eps=1e-05, affine=True)"
+    assert describe(norm) == "group(groups=8)"
     assert describe(named("activation")["relu"]()) == "relu"
-    assert "norm=group(groups=8, eps=1e-05, affine=True)" in describe(Resnet(norm=norm))
+    assert describe(Resnet(norm=norm)) == "resnet(norm=group(groups=8))"
+    assert describe(Resnet(modulation="none")) == "resnet(modulation=none)"
 
 
 def test_problems_of_a_part_lie_within_the_whole() -> None:

@@ -212,7 +212,7 @@ error[NS204]: 2 inputs are images, `dit` takes one
   |   - an image
 6 |   z: [batch, 4, height, width]
   |   ^ another image
-  = help: join them along their channels into one input
+  = help: join them along their channels: `dit: {image: [x, z]}`
 """
 
 NO_IMAGE = """\

@@ -13,10 +13,20 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from twins import TOLERANCE, ExactTimesteps, Golden, difference, images, network, randomise, timesteps
+from twins import (
+    TOLERANCE,
+    ExactTimesteps,
+    Golden,
+    compare,
+    difference,
+    images,
+    network,
+    randomise,
+    timesteps,
+    twin,
+)
 
 from netspec.graph import Model
-from netspec.weights.layouts import Layout
 from netspec.weights.layouts.diffusers import Diffusers
 from netspec.weights.layouts.ldm import Ldm
 from netspec.weights.load import load_weights
@@ -36,25 +46,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def twin(cls: type[Any], time: ExactTimesteps, **config: Any) -> nn.Module:
-    """A diffusers model in float64 with random weights everywhere."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model: nn.Module = cls(**config).double().eval()
-    randomise(model)
-    model.time_proj = time
-    return model
-
-
-def compare(
-    model: Model, reference: nn.Module, *inputs: Tensor, layout: str | Layout = "diffusers", **call: Any
-) -> float:
-    """The difference of both on the same inputs, ours by position, after carrying the reference's weights over."""
-    load_weights(model, reference.state_dict(), layout)
-    with torch.no_grad():
-        return difference(model(*inputs), reference(**call).sample)
 
 
 # DDPM

@@ -1,0 +1,65 @@
+"""The checkpoints of diffusers: one file here for each of its network classes.
+
+A file registers the class that it describes by the shape of the plan it `fits`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar, Literal
+
+from netspec.plan import Plan
+from netspec.weights.layouts import Layout
+from netspec.weights.layouts.table import Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diffusers(Layout, name="diffusers"):
+    """huggingface/diffusers, every network class that has a file here.
+
+    The form of a transformer's projections is read from the shapes; `projections` says which one to write. `vector` is
+    where a conditioning vector that an MLP embeds lies: SDXL's sizes and pooled text, or unCLIP's image embedding.
+    """
+
+    projections: Literal["conv", "linear"] = "conv"
+    vector: Literal["add_embedding", "class_embedding"] = "add_embedding"
+
+    def places(self, plan: Plan) -> Iterator[Place]:
+        _load_all()
+        scheme = next((scheme for scheme in _SCHEMES if scheme.fits(plan)), None)
+        if scheme is not None:
+            yield from scheme.places(plan, self)
+
+
+class Scheme:
+    """How one network class of diffusers names its tensors. Subclasses register themselves."""
+
+    cls: ClassVar[str]  # the class in diffusers
+
+    def __init_subclass__(cls, *, of: str) -> None:
+        cls.cls = of
+        _SCHEMES.append(cls)
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, plan: Plan) -> bool:
+        """Whether that class could be this network. No plan fits two."""
+
+    @classmethod
+    @abstractmethod
+    def places(cls, plan: Plan, layout: Diffusers) -> Iterator[Place]:
+        """Where each node's tensors lie."""
+
+
+_SCHEMES: list[type[Scheme]] = []
+
+
+@cache
+def _load_all() -> None:
+    for _, module, _ in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module}")
