@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from netspec import document, embedded, layers, planner, registry, validation
+from netspec import document, embedded, layers, planner, registry, shipped, validation
 from netspec import spec as specs
 from netspec.analysis import Summary, summarise
 from netspec.builder import MAX_NODES
@@ -20,21 +20,27 @@ if TYPE_CHECKING:
 
     from netspec.graph import Model
     from netspec.weights.layouts import Layout
-    from netspec.weights.source import Weights
+    from netspec.weights.checkpoint import Weights
+    from netspec.weights.recognise import Reading
 
 PathLike = str | os.PathLike[str]
 
 
 def load(path: PathLike, *, variant: str | None = None, set: Mapping[str, Any] | Sequence[str] = ()) -> Spec:
     """The spec in a file, with a variant and settings laid over it. A `.safetensors` or `.onnx` file that netspec
-    wrote holds its spec too.
+    wrote holds its spec too; `tiny/unet` names a spec that netspec comes with, where there is no such file.
 
     `set` maps paths to values (`{"unet.levels[1].channels": 96}`), or holds `path=value` texts as `--set` takes them.
     Raises SpecError with everything that is wrong with the file, WeightsError for a file that holds no spec.
     """
+    return _resolve(_document(path), variant, set)
+
+
+def _document(path: PathLike) -> document.Document:
     text = embedded.spec_text(os.fspath(path))
-    parsed = document.load(path) if text is None else document.loads(text, os.fspath(path))
-    return _resolve(parsed, variant, set)
+    if text is not None:
+        return document.loads(text, os.fspath(path))
+    return document.load(path if os.path.exists(path) else shipped.find(os.fspath(path)) or path)
 
 
 def loads(
@@ -70,7 +76,7 @@ def check(
     """
     sweep = _Sweep()
     try:
-        parsed = document.load(path)
+        parsed = _document(path)
         spec = _resolve(parsed, variant, set)
         sweep.lower(spec)
     except SpecError as error:
@@ -124,6 +130,7 @@ def summary(spec: Spec) -> Summary:
 def build(
     spec: Spec | Plan,
     *,
+    outputs: Sequence[str] = (),
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     seed: int = 0,
@@ -132,29 +139,36 @@ def build(
     """The network as a `torch.fx.GraphModule`: one line per node, ordinary modules inside.
 
     Args:
+        outputs: the part of the network that makes these, in this order; all by default. A part takes only the inputs
+            that it needs, keeps the names of the whole network's weights, and loads them from its files. With one
+            output the network returns a tensor, with several a tuple.
         device: where parameters live; `meta` allocates nothing.
         dtype: of parameters and buffers, float32 by default.
         seed: of the initial weights.
         checkpoint: gradient checkpointing of all nodes, or of those named.
 
-    Raises SpecError.
+    Raises SpecError; UnknownName (NS216) for an output that the network does not have.
     """
     import torch
 
     from netspec import graph
 
     plan = spec if isinstance(spec, Plan) else lower(spec)
+    if outputs:
+        plan = plan.only(outputs)
     return graph.build(plan, device=device, dtype=dtype or torch.float32, seed=seed, checkpoint=checkpoint)
 
 
-def load_weights(model: Model, weights: Weights, layout: str | Layout = "netspec") -> None:
-    """Fill a model with a checkpoint whose keys follow `layout`: `netspec`, `diffusers`, `ldm`, `dit`.
+def load_weights(model: Model, weights: Weights, layout: str | Layout = "auto", *, ema: bool = False) -> Reading:
+    """Fill a model with a checkpoint: a file, the index or folder of one in shards, a dictionary.
 
-    Raises WeightsError with one line per block that does not fit; the model is then unchanged.
+    `layout` says whose keys it has: `auto` tells from the keys, or `netspec`, `diffusers`, `ldm`, `dit` …; `ema` takes
+    the averaged weights of a file that holds both. Returns how the file was read.
+    Raises WeightsError with one line per kind of block that does not fit; the model is then unchanged.
     """
     from netspec.weights import load as loading
 
-    loading.load_weights(model, weights, layout)
+    return loading.load_weights(model, weights, layout, ema=ema)
 
 
 def save_weights(model: Model, path: PathLike, layout: str | Layout = "netspec") -> None:

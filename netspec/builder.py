@@ -37,6 +37,7 @@ class Builder:
     nodes: list[Node] = field(default_factory=list)
     problems: list[Placed] = field(default_factory=list)
     embedded: dict[int, list[Value]] = field(default_factory=dict)  # the vectors of `embeds`, by width
+    summed: dict[int, Value] = field(default_factory=dict)  # their sums
 
     def add(
         self,
@@ -65,7 +66,9 @@ class Builder:
         parts = self.embeds(width)
         if len(parts) < 2:
             return parts[0] if parts else None
-        return self.add("cond", Sum(), *parts, at=("conditioning",), stage="embed")
+        if width not in self.summed:
+            self.summed[width] = self.add("cond", Sum(), *parts, at=("conditioning",), stage="embed")
+        return self.summed[width]
 
     def embeds(self, width: int) -> list[Value]:
         """One vector of `width` channels for each entry of `conditioning`; the same nodes whoever asks."""
@@ -88,6 +91,13 @@ class Builder:
         """An input by its name; its existence was checked when names were resolved."""
         return Value(name, self.inputs[name])
 
+    def channels(self, output: str) -> int:
+        """The channels that the spec gives an output."""
+        shape = self.spec.outputs[output].shape
+        channels = shape[1 if len(shape) > 3 else -1]
+        assert isinstance(channels, int)  # the planner refuses a word
+        return channels
+
     def context(self, name: str, at: SpecPath) -> Value:
         """The input that a `context` names."""
         value = self.input(name)
@@ -98,6 +108,22 @@ class Builder:
                     f"context `{name}` is not a token sequence",
                     label=f"`{name}` is {self.spec.inputs[name]}",
                     help=(f"write the input as [batch, tokens, width], such as `{name}: [batch, 77, 768]`",),
+                ),
+                at,
+            )
+        return value
+
+    def mask(self, name: str, tokens: Value, at: SpecPath) -> Value:
+        """The input that a `mask` names: which of the tokens attention sees."""
+        value = self.input(name)
+        if value.type.layout != "mask" or value.type.sizes != tokens.type.sizes:
+            given, wanted = self.spec.inputs[name], ", ".join(map(str, tokens.type.shape[:2]))
+            self.problem(
+                Problem(
+                    "NS319",
+                    f"mask `{name}` is {given}, the tokens that it is for are {tokens.type}",
+                    label="one number for each token",
+                    help=(f"write `{name}: [{wanted}]`",),
                 ),
                 at,
             )

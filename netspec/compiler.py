@@ -24,17 +24,19 @@ from netspec.planner import lower
 from netspec.spec import Spec
 from netspec.target import Port as GraphPort
 from netspec.weights import store
-from netspec.weights.files import sha256_file
+from netspec.weights.checkpoint import checkpoint_sha256
 
 Progress = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a build is told besides the spec. `weights` is `random`, `none` or a checkpoint with keys of `layout`."""
+    """What a build is told besides the spec. `weights` is `random`, `none` or a checkpoint with keys of `layout`, from
+    which `ema` takes the averaged weights."""
 
     weights: str = "random"
-    layout: str = "netspec"
+    layout: str = "auto"
+    ema: bool = False
     seed: int = 0
     targets: tuple[str, ...] = ()  # all of the spec's, if empty
     force: bool = False
@@ -50,6 +52,7 @@ class Result:
     plan: Plan
     fresh: bool = False
     skipped: tuple[str, ...] = ()  # parity points that the budget left out, or why there was no parity
+    remarks: tuple[str, ...] = ()  # how the checkpoint was read, where it was not simply this network's
 
 
 def compile(
@@ -73,8 +76,10 @@ def compile(
 def bind(
     folder: str | os.PathLike[str],
     weights: str | os.PathLike[str],
-    layout: str = "netspec",
+    layout: str = "auto",
     progress: Progress = lambda step, detail: None,
+    *,
+    ema: bool = False,
 ) -> Result:
     """Give a bundle other weights: the same graphs, the new numbers, parity and manifest anew.
 
@@ -86,7 +91,8 @@ def bind(
         raise WeightsError(*changed)
     plan = lower(read_spec(folder))
     wanted = deployments(plan, manifest.recipe.get("targets", "").split())
-    options = Options(weights=os.path.join(os.curdir, weights), layout=layout, force=True)  # `none` is a file here
+    source = os.path.join(os.curdir, weights)  # `none` is a file here
+    options = Options(weights=source, layout=layout, ema=ema, force=True)
     _check_source(options)
     recipe = manifest.recipe | {"parity": "on"}
     return _write(plan, folder, options, wanted, recipe, progress, kept=Path(folder).resolve())
@@ -107,7 +113,9 @@ def _write(
         for deployment in wanted:
             build.export(deployment, kept)
         manifest = build.finish(recipe)
-    return Result(Path(folder), manifest, plan, skipped=tuple(dict.fromkeys(build.skipped)))
+    return Result(
+        Path(folder), manifest, plan, skipped=tuple(dict.fromkeys(build.skipped)), remarks=tuple(build.remarks)
+    )
 
 
 def read_spec(folder: str | os.PathLike[str]) -> Spec:
@@ -124,6 +132,7 @@ class _Build:
         self.plan, self.folder, self.options, self.progress = plan, folder, options, progress
         self.hashes: dict[str, str] = {}
         self.source_hash: str | None = None  # of the checkpoint, where copying it told
+        self.remarks: dict[str, None] = {}  # how it was read, each said once
         self.rows: list[ParityRow] = []
         self.skipped: list[str] = []
 
@@ -155,10 +164,12 @@ class _Build:
             seed = self.options.seed
             digest = store.write_random(self.plan, layout, path, seed=seed, dtype=deployment.dtype, progress=report)
         else:
-            source, rules = self.options.weights, self.options.layout
-            digest, self.source_hash = store.write_from(
-                deployment.model, layout, source, path, rules=rules, progress=report
+            given = self.options
+            written = store.write_from(
+                deployment.network, layout, given.weights, path, rules=given.layout, ema=given.ema, progress=report
             )
+            digest, self.source_hash = written.sha256, written.sha256 if written.copied else None
+            self.remarks |= dict.fromkeys(written.remarks)
         self.hashes[path.name] = digest
 
     def _verify(self, deployment: Deployment) -> None:
@@ -212,19 +223,21 @@ def _recipe(plan: Plan, options: Options, wanted: Sequence[Deployment]) -> dict[
 
 def _check_source(options: Options) -> None:
     """A checkpoint that is not there is told before anything is written."""
-    if options.weights not in ("random", "none") and not Path(options.weights).is_file():
+    if options.weights not in ("random", "none") and not Path(options.weights).exists():
         raise WeightsError(Diagnostic("NS607", f"cannot read {options.weights}: no such file"))
 
 
 def _weights(options: Options, known: str | None = None) -> str:
-    """The recipe's word for the weights; a checkpoint is named by its content, whose hash may be `known`."""
+    """The recipe's word for the weights; a checkpoint is named by its content, whose hash may be `known`, and by how it
+    was read."""
     match options.weights:
         case "random":
             return f"random, seed {options.seed}"
         case "none":
             return "none"
         case path:
-            return f"sha256 {known or sha256_file(path)}"
+            told = f" as {options.layout}" if options.layout != "auto" else ""
+            return f"sha256 {known or checkpoint_sha256(path)}{told}{', ema' if options.ema else ''}"
 
 
 def _present(

@@ -19,6 +19,7 @@ from netspec.planner.points import multiples, narrowed
 from netspec.spec import Spec
 from netspec.spec import Target as Wanted
 from netspec.target import ExportRequest, Port, Slot, Target, find
+from netspec.tensors import Size
 from netspec.weights import store
 from netspec.weights.aligned import AlignedLayout
 
@@ -27,14 +28,16 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Deployment:
-    """One target of a spec, ready to run: the network on `meta`, where its weights will lie, what to export."""
+    """One target of a spec, ready to run: its part of the network on `meta`, where the whole network's weights will
+    lie, what to export."""
 
     name: str
-    plan: Plan  # at the target's own sizes
+    plan: Plan  # at the target's own sizes, of its own outputs
     exporter: Target
     precision: str
     dtype: torch.dtype
     model: Model
+    network: Model  # whole; the model itself where the target has every output
     layout: AlignedLayout
     weights: str  # file name
     request: ExportRequest
@@ -71,11 +74,15 @@ def _deployment(plan: Plan, name: str, wanted: Wanted) -> Deployment:
     exporter = _exporter(plan.spec, name, wanted)
     sized = lower(narrowed(plan.spec, name)) if wanted.dims else plan
     raise_all(_outgrown(plan, sized, name))
-    model = graph.build(plan, device="meta", dtype=dtype).eval()  # not `sized`: weights do not depend on the target
-    layout = store.layout_of(plan, model)
+    network = graph.build(plan, device="meta", dtype=dtype).eval()  # not `sized`: weights do not depend on the target
+    model = network
+    if wanted.outputs:
+        sized = sized.only(wanted.outputs)
+        model = graph.build(plan.only(wanted.outputs), device="meta", dtype=dtype).eval()
+    layout = store.layout_of(plan, network)
     weights = weights_name(wanted.precision)
     request = request_for(sized, model, layout, weights, graph_name(name))
-    return Deployment(name, sized, exporter, wanted.precision, dtype, model, layout, weights, request)
+    return Deployment(name, sized, exporter, wanted.precision, dtype, model, network, layout, weights, request)
 
 
 def _outgrown(plan: Plan, sized: Plan, name: str) -> Iterator[Diagnostic]:
@@ -106,19 +113,18 @@ def request_for(
 ) -> ExportRequest:
     """What an exporter needs to know of a plan: ports, weights by reference, origins, the resolved spec.
 
-    A size whose range is one number is that number in the ports.
+    A size whose range is one number is that number in the ports; weights are where those of the whole network lie.
     """
     dtype = next((p.dtype for p in model.parameters()), torch.float32)
-    dims = plan.spec.dims
-    fixed = {word: dim.opt for word, dim in dims.items() if dim.min == dim.max}
 
-    def port(name: str, shape: Sequence[int | str], dtype: torch.dtype) -> Port:
-        return Port(name, tuple(fixed.get(size, size) if isinstance(size, str) else size for size in shape), dtype)
+    def port(given: Port) -> Port:
+        sizes = (plan.spec.size(size) for size in given.shape)
+        return Port(given.name, tuple(size.opt if _constant(size) else str(size) for size in sizes), given.dtype)
 
     return ExportRequest(
         model=model,
-        inputs=[port(p.name, p.shape, p.dtype) for p in inputs(plan, dtype)],
-        outputs=[port(p.name, p.shape, p.dtype) for p in outputs(plan, dtype)],
+        inputs=[port(each) for each in inputs(plan, dtype)],
+        outputs=[port(each) for each in outputs(plan, dtype)],
         name=plan.spec.name,
         file_name=file_name,
         weights={name: Slot(location, offset, length) for name, (offset, length) in layout.places.items()},
@@ -126,6 +132,10 @@ def request_for(
         origins={node.name: node.origin for node in plan},
         metadata={SPEC_KEY: specs.text(model.spec)},
     )
+
+
+def _constant(size: Size) -> bool:
+    return size.values[0] == size.values[2]
 
 
 def inputs(plan: Plan, dtype: torch.dtype) -> list[Port]:
@@ -137,8 +147,8 @@ def inputs(plan: Plan, dtype: torch.dtype) -> list[Port]:
 
 
 def outputs(plan: Plan, dtype: torch.dtype) -> list[Port]:
-    """The network's outputs, likewise."""
-    return [Port(name, value.shape, dtype) for name, value in plan.spec.outputs.items()]
+    """The network's outputs, likewise; sizes may also be multiples and fractions of the words."""
+    return [Port(name, plan.spec.outputs[name].shape, dtype) for name in plan.outputs]
 
 
 def _wanted(spec: Spec, names: Sequence[str]) -> dict[str, Wanted]:
@@ -186,7 +196,7 @@ def _exporter(spec: Spec, name: str, wanted: Wanted) -> Target:
                 f"exporter `{wanted.exporter}` has no option `{option}`",
                 spec.place(("targets", name, option)).key,
                 f"did you mean `{close[0]}`?" if close else "",
-                help=(f"options: {takes}, besides `exporter`, `precision` and `dims`",),
+                help=(f"options: {takes}, besides `exporter`, `precision`, `dims` and `outputs`",),
                 path=f"targets.{name}.{option}",
             )
         )

@@ -9,6 +9,7 @@
     │  └─ ExpectationError NS4xx  `expect:` does not hold
     ├─ ExportError         1 NS5xx   the target cannot express it
     ├─ WeightsError        1 NS6xx   a file of weights does not fit
+    ├─ ForeignError        1 NS64x   another program's network cannot be said here, or ours not there
     ├─ ParityError         1 NS7xx   two backends disagree
     ├─ UsageError          2         the command line is wrong
     ├─ RegistrationError     NS9xx   a plugin author's mistake, raised at import
@@ -119,6 +120,10 @@ class ExportError(NetspecError):
 
 class WeightsError(NetspecError):
     """A file of weights is broken or belongs to another network."""
+
+
+class ForeignError(NetspecError):
+    """Another program's description of a network and ours cannot be translated into each other."""
 
 
 class ParityError(NetspecError):

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class Param:
     """What a field means, for people and for the schema. `inherits` names the family key whose settings a value
     starts from: a level's `transformer: 2` keeps the shared `transformer`'s heads. `refers` says that the value is
-    the name of something: an input."""
+    the name of something: an input or an output. `dtype` is what that input holds, whatever the build's precision, and
+    `layout` what it is where its sizes do not tell: [batch, tokens] is a mask, not a vector."""
 
     doc: str
     ge: float | None = None
@@ -23,7 +24,9 @@ class Param:
     le: float | None = None
     multiple_of: int | None = None
     inherits: str = ""
-    refers: Literal["", "input"] = ""
+    refers: Literal["", "input", "output"] = ""
+    dtype: str = ""
+    layout: Literal["", "mask"] = ""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,9 @@ def build(
     values: dict[str, fx.Node] = {name: graph.placeholder(name) for name in plan.inputs}
     for node in plan:
         root.add_module(node.name, build_node(node, seed=seed, device=device, dtype=dtype))
-        inputs = tuple(values[value.name] for value in node.inputs)
+        inputs = tuple(
+            graph.get_attr(value.name) if value.type.layout == "weight" else values[value.name] for value in node.inputs
+        )
         if node.name in again:
             module = graph.get_attr(node.name)
             call = graph.call_function(recompute, (module, *inputs), {"use_reentrant": False})

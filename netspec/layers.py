@@ -82,8 +82,7 @@ def _extended(document: Document, above: list[Path]) -> _Layers:
         message = "`extends` goes in a circle" if len(chain) <= MAX_EXTENDS else "`extends` goes too deep"
         raise UnknownName(Diagnostic("NS210", message, place.value, names, path="extends"))
     base = _extended(_load_base(target, reference, place.value), chain)
-    base.data.pop("expect", None)
-    base.forget(("expect",))
+    base.drop_assertions()
     base.merge((), layers.data, layers.places)
     base.forget(("extends",))
     return base
@@ -208,6 +207,15 @@ class _Layers:
                 Diagnostic("NS206", f"`{path_text(path)}` does not exist", span, f"`{part}` is inside a list")
             )
 
+    def drop_assertions(self) -> None:
+        """Forget what the file expects of itself and of its variants: one that extends it is another network."""
+        self._drop_expect()
+        for name, variant in _items(self.data.get("variants")):
+            for key, _ in _items(variant):
+                if key.partition(".")[0] == "expect":
+                    del variant[key]
+                    self.forget(("variants", name, key))
+
     def _drop_expect(self) -> None:
         self.data.pop("expect", None)
         self.forget(("expect",))
@@ -244,8 +252,8 @@ def _renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return any(tag in new and new[tag] != old.get(tag) for tag in TAGS)
 
 
-def _items(variant: object) -> list[tuple[str, Any]]:
-    return [(str(key), value) for key, value in variant.items()] if isinstance(variant, dict) else []
+def _items(mapping: object) -> list[tuple[str, Any]]:
+    return [(str(key), value) for key, value in mapping.items()] if isinstance(mapping, dict) else []
 
 
 def _copy(value: Any) -> Any:

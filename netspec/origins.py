@@ -55,10 +55,11 @@ def _leaves(value: Any, path: SpecPath, component: str) -> Iterator[tuple[SpecPa
 def _component(value: dict[str, Any]) -> str:
     """`norm.group` for the data of a group norm: the kind that has a component of that name with just these keys."""
     for kind, base in registry.kinds().items():
-        name = value.get(base.tag) if base.tag else None
-        cls = registry.named(kind).get(name) if isinstance(name, str) else None
-        if cls is not None and value.keys() - {base.tag} == registry.declared(cls).keys():
-            return f"{kind}.{name}"
+        known = registry.named(kind)
+        for name in [value.get(base.tag)] if base.tag else known:  # without a tag its keys alone tell
+            cls = known.get(name) if isinstance(name, str) else None
+            if cls is not None and value.keys() - {base.tag} == registry.declared(cls).keys():
+                return f"{kind}.{name}"
     return ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,7 +25,14 @@ TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
 SMALL_MACS = 1e9
 BUDGET_MACS = 2e12  # of one run of all points: about a minute on two cores
 MANY_STEPS_MACS = 1e11  # below this, `opt` is run at every timestep of interest
-_NUMPY = {"float32": np.float32, "float16": np.float16, "float64": np.float64, "int64": np.int64, "int32": np.int32}
+_NUMPY = {
+    "float32": np.float32,
+    "float16": np.float16,
+    "float64": np.float64,
+    "int64": np.int64,
+    "int32": np.int32,
+    "bool": np.bool_,
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ def verify(
         for point in todo:
             for step in _steps(plan, point):
                 progress(f"{point.name} {_text(point.sizes)}")
-                rows.append(_compare(plan, model, runner, point, step, precision))
+                rows += _compare(plan, model, runner, point, step, precision)
     return Outcome(tuple(rows), tuple(f"{point.name} ({_text(point.sizes)})" for point in skipped))
 
 
@@ -101,15 +108,17 @@ def _steps(plan: Plan, point: Point) -> Sequence[int]:
     return [{"min": 0, "max": 1, "odd": 2, "opt": 3}[point.name] % count]
 
 
-def _compare(plan: Plan, model: Model, runner: Runner, point: Point, step: int, precision: str) -> ParityRow:
+def _compare(plan: Plan, model: Model, runner: Runner, point: Point, step: int, precision: str) -> Iterator[ParityRow]:
+    """One row for each output."""
     inputs = inputs_at(plan, point.sizes, step)
-    name = next(iter(plan.outputs))
-    wanted = _torch(model, inputs).double().numpy()
-    got = np.asarray(runner(inputs)[name], dtype=np.float64)
-    row = row_of(wanted, got, point.sizes, _timestep(plan, step), precision)
-    if not row.passed:
-        raise ParityError(_diverged(plan, model, runner, inputs, row))
-    return row
+    made = runner(inputs)
+    several = len(plan.spec.outputs) > 1
+    for name, output in zip(plan.outputs, _torch(model, inputs), strict=True):
+        got = np.asarray(made[name], dtype=np.float64)
+        row = row_of(output.double().numpy(), got, point.sizes, _timestep(plan, step), precision)
+        if not row.passed:
+            raise ParityError(_diverged(plan, model, runner, inputs, row))
+        yield replace(row, output=name) if several else row
 
 
 def row_of(wanted: np.ndarray, got: np.ndarray, sizes: Env, timestep: float | None, precision: str) -> ParityRow:
@@ -124,7 +133,8 @@ def row_of(wanted: np.ndarray, got: np.ndarray, sizes: Env, timestep: float | No
 
 
 def inputs_at(plan: Plan, sizes: Env, step: int = 0) -> dict[str, np.ndarray]:
-    """Inputs of one run: noise for images, tokens and vectors, the `step`-th value of interest for embedded indices."""
+    """Inputs of one run: noise for images, tokens and vectors, the `step`-th value of interest for embedded indices;
+    masks hide the end of each sample's tokens, never all of them."""
     generator = np.random.default_rng(step)
     made: dict[str, np.ndarray] = {}
     for name, type_ in plan.inputs.items():
@@ -133,28 +143,32 @@ def inputs_at(plan: Plan, sizes: Env, step: int = 0) -> dict[str, np.ndarray]:
         rule = plan.spec.conditioning.get(plan.spec.embedded.get(name, ""))
         if rule is not None and type_.layout == "index":
             made[name] = np.full(shape, rule.probes[step % len(rule.probes)], dtype=dtype)
+        elif type_.layout == "mask":
+            seen = generator.integers(1, shape[1] + 1, size=(shape[0], 1))
+            made[name] = (np.arange(shape[1]) < seen).astype(dtype)
         else:
             made[name] = generator.standard_normal(shape).astype(dtype)
     return made
 
 
-def _torch(model: Model, inputs: Mapping[str, np.ndarray]) -> Tensor:
+def _torch(model: Model, inputs: Mapping[str, np.ndarray]) -> list[Tensor]:
+    """Every output, in the plan's order."""
     with torch.no_grad():
-        output: Tensor = model(*_tensors(model, inputs))
-    return output.float()
+        made = model(*_tensors(model, inputs))
+    return [output.float() for output in (made if isinstance(made, tuple) else (made,))]
 
 
 def _tensors(model: Model, inputs: Mapping[str, np.ndarray]) -> list[Tensor]:
-    """The inputs as tensors; images, tokens and vectors in the model's precision."""
+    """The inputs as tensors; in the model's precision where the plan does not say another."""
     dtype = next((p.dtype for p in model.parameters()), torch.float32)
-    tensors = [torch.from_numpy(array) for array in inputs.values()]
-    return [x if x.dim() == 1 or not x.is_floating_point() else x.to(dtype) for x in tensors]
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    return [x if model.plan.inputs[name].dtype else x.to(dtype) for name, x in tensors.items()]
 
 
 def is_blank(plan: Plan, model: Model) -> bool:
-    """Whether a network gives nothing but zeros, at its cheapest point: then equality would prove nothing."""
+    """Whether some output is nothing but zeros, at the cheapest point: then equality would prove nothing."""
     cheapest = min(points(plan), key=lambda point: point.macs)
-    return not _torch(model, inputs_at(plan, cheapest.sizes)).any()
+    return not all(output.any() for output in _torch(model, inputs_at(plan, cheapest.sizes)))
 
 
 def _timestep(plan: Plan, step: int) -> float | None:

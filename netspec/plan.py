@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, replace
+from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from netspec.costs import Cost
-from netspec.errors import SpecPath, path_text
+from netspec.errors import Diagnostic, SpecPath, UnknownName, path_text
 from netspec.registry import Component, Record, declared, parse
 from netspec.tensors import TensorType
 
@@ -20,10 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A tensor in the plan: the name of the input or node that makes it, and its type."""
+    """A tensor in the plan: the name of the input or node that makes it, and its type.
+
+    A `weight` is named by its key in the state dict, such as `down_1_block_0.conv.weight`: its node owns it, so it is
+    counted, stored and initialised there, and a node that takes it as an input shares it.
+    """
 
     name: str
     type: TensorType
+
+    @property
+    def node(self) -> str:
+        """The input or node that it belongs to."""
+        return self.name.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,7 @@ class Plan:
     inputs: Mapping[str, TensorType]
     nodes: tuple[Node, ...]
     outputs: Mapping[str, Value]  # the spec's output names and who makes them
+    whole: Plan | None = None  # the network that this is a part of
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
@@ -96,6 +108,25 @@ class Plan:
     @cached_property
     def by_name(self) -> Mapping[str, Node]:
         return {node.name: node for node in self.nodes}
+
+    def only(self, outputs: Sequence[str]) -> Plan:
+        """The part of the network that makes these outputs, in this order: what they do not need is left out.
+
+        Nodes keep their names, so weights are found in a file of the whole network. Raises UnknownName (NS216).
+        """
+        for name in outputs:
+            if name not in self.outputs:
+                raise UnknownName(_no_output(name, self.outputs))
+        made = {name: self.outputs[name] for name in outputs}
+        nodes = needed(self.nodes, made.values())
+        read = {value.name for value in (*made.values(), *(value for node in nodes for value in node.inputs))}
+        inputs = {name: type_ for name, type_ in self.inputs.items() if name in read}
+        whole = self.whole or self
+        return replace(self, inputs=MappingProxyType(inputs), nodes=nodes, outputs=MappingProxyType(made), whole=whole)
+
+    def called(self, output: str) -> str:
+        """An output in a sentence: by its name where there are several."""
+        return f"`{output}`" if len(self.spec.outputs) > 1 else "the output"
 
     @cached_property
     def peak_elements(self) -> int:
@@ -124,6 +155,21 @@ class Plan:
     def sha256(self) -> str:
         """Identity of the architecture: equal plans have equal text."""
         return hashlib.sha256(self.text().encode()).hexdigest()
+
+
+def needed(nodes: Sequence[Node], wanted: Iterable[Value]) -> tuple[Node, ...]:
+    """The nodes that some values depend on, in order."""
+    reached = {value.node for value in wanted}
+    for node in reversed(nodes):
+        if node.name in reached:
+            reached.update(value.node for value in node.inputs)
+    return tuple(node for node in nodes if node.name in reached)
+
+
+def _no_output(name: str, outputs: Collection[str]) -> Diagnostic:
+    close = get_close_matches(name, outputs, n=1)
+    meant = (f"did you mean `{close[0]}`?",) if close else ()
+    return Diagnostic("NS216", f"unknown output `{name}`", help=(*meant, f"outputs: {', '.join(outputs)}"))
 
 
 def describe(record: Record) -> str:

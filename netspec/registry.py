@@ -60,6 +60,7 @@ PACKAGES = (
     "modulations",
     "wiring",
     "attention",
+    "gates",
     "blocks",
     "resample",
     "families",
@@ -302,15 +303,20 @@ def parse_record(record: type[Record], value: Mapping[str, Any], conventions: Co
     return record(**chosen)
 
 
-def referred(record: Record) -> Iterator[str]:
-    """Every input that a field of the record, or of a record inside it, names."""
+def references(record: Record) -> Iterator[tuple[str, Param]]:
+    """Every input that a field of the record, or of a record inside it, names, and what the field says of it."""
     for field in declared(type(record)).values():
         value = getattr(record, field.name)
         for inner in value if isinstance(value, tuple) else (value,):
             if isinstance(inner, Record):
-                yield from referred(inner)
+                yield from references(inner)
             elif field.param.refers == "input" and isinstance(inner, str):
-                yield inner
+                yield inner, field.param
+
+
+def referred(record: Record) -> Iterator[str]:
+    """The names of those inputs."""
+    return (name for name, _ in references(record))
 
 
 def dump(value: Any) -> Any:

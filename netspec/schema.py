@@ -83,7 +83,7 @@ class _Emitter:
 
     def record(self, cls: type[Record]) -> str:
         """The reference of a record's or component's keys; nothing in it is required."""
-        name = _def_name(cls)
+        name = def_name(cls)
         if name not in self.defs:
             self.defs[name] = {}  # taken, should a record ever hold itself
             properties = {field.name: self.field(field) for field in registry.declared(cls).values()}
@@ -279,7 +279,8 @@ def _plain(default: Any, kind: FieldType) -> Any:
             return registry.dump(default)
 
 
-def _def_name(cls: type[Record]) -> str:
+def def_name(cls: type[Record]) -> str:
+    """The name of a record's or component's definition: `unet.Level`, `norm.rms`."""
     if issubclass(cls, Component) and cls.name:
         return f"{cls.kind}.{cls.name}"
     return f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import keyword
 from typing import Any, Final, TypeAlias
 
+from netspec.tensors import EXPRESSION
+
 Node: TypeAlias = dict[str, Any]
 
 ID: Final = "urn:netspec:schema:1"
-DTYPES: Final = ("float32", "float16", "bfloat16", "float64", "int64", "int32")
+DTYPES: Final = ("float32", "float16", "bfloat16", "float64", "int64", "int32", "bool")
 PRECISIONS: Final = ("fp32", "fp16", "bf16", "fp8", "int8")
 # No published network comes near these; they keep the refusal of a hostile file cheap.
 LONGEST_LIST: Final = 64
@@ -42,6 +44,23 @@ _DEFS: Final[dict[str, Node]] = {
         "maxItems": _MOST_SIZES,
         "examples": [["batch", 4, "height", "width"]],
     },
+    "result": {
+        "title": "result",
+        "description": "a number, a word of `dims`, or a multiple or fraction of one, such as `8*rows` or `height/8`",
+        "type": ["integer", "string"],
+        "minimum": 1,
+        "pattern": f"^{EXPRESSION}{_END}",
+        "x-expected": "a whole number, a word of `dims`, or one such as `8*rows` or `height/8`",
+    },
+    "results": {
+        "title": "results",
+        "description": "sizes of an output, batch first: [batch, channels, height, width]",
+        "type": "array",
+        "items": {"$ref": "#/$defs/result"},
+        "minItems": 1,
+        "maxItems": _MOST_SIZES,
+        "examples": [["batch", 8, "height/8", "width/8"]],
+    },
     "range": {
         "title": "range",
         "description": "the sizes that a word stands for; a number alone is all three",
@@ -53,9 +72,14 @@ _DEFS: Final[dict[str, Node]] = {
                 "if": {"type": "object"},
                 "then": {
                     "properties": {
-                        "min": {"type": "integer", "minimum": 1, "description": "smallest size"},
-                        "opt": {"type": "integer", "minimum": 1, "description": "size to optimise and measure for"},
-                        "max": {"type": "integer", "minimum": 1, "description": "largest size"},
+                        "min": {"type": "integer", "minimum": 1, "description": "smallest size", "examples": [1]},
+                        "opt": {
+                            "type": "integer",
+                            "minimum": 1,
+                            "description": "size to optimise and measure for",
+                            "examples": [2],
+                        },
+                        "max": {"type": "integer", "minimum": 1, "description": "largest size", "examples": [8]},
                     },
                     "required": ["min", "opt", "max"],
                     "additionalProperties": False,
@@ -92,18 +116,29 @@ def document(
 
 def _about() -> dict[str, Node]:
     return {
-        "netspec": {"type": "integer", "const": 1, "description": "version of the language"},
+        "netspec": {"type": "integer", "const": 1, "description": "version of the language", "examples": [1]},
         "name": {
             "type": "string",
             "pattern": _FILE_NAME,
             "description": "name of the network; becomes a file name",
             "x-expected": "letters, digits, `.`, `_` and `-`, beginning with a letter or digit",
-            "examples": ["sd15-unet"],
+            "examples": ["tiny-unet"],
         },
-        "description": {"type": "string", "description": "what the network is and where it was published"},
-        "extends": {"type": "string", "description": "path of a spec that this one starts from"},
+        "description": {
+            "type": "string",
+            "default": "",
+            "description": "what the network is and where it was published",
+            "examples": ["a U-Net for faces of 64x64 pixels"],
+        },
+        "extends": {
+            "type": "string",
+            "x-default": "nothing",
+            "description": "path of a spec that this one starts from, relative to this file",
+            "examples": ["base.yaml"],
+        },
         "convention": {
             "type": "string",
+            "x-default": "the family's own",
             "description": "lineage whose silent numerics hold: eps, sin/cos order, packing, initialisation",
             "examples": ["ddpm", "adm", "ldm", "edm", "dit"],
         },
@@ -111,8 +146,54 @@ def _about() -> dict[str, Node]:
 
 
 def _tensors(embed: str) -> dict[str, Node]:
+    made = {"$ref": "#/$defs/results"}
+    return {
+        "inputs": {
+            **_named("an input", "what the network takes: the image or latent, and side information", _tensor(), 1),
+            "examples": [{"x": ["batch", 4, "height", "width"], "t": ["batch"]}],
+        },
+        "output": {
+            **made,
+            "x-default": "needed, or `outputs`",
+            "description": "sizes of what the network returns; a multiple or a fraction of a word is `height/8`",
+            "examples": [["batch", 4, "height", "width"]],
+        },
+        "outputs": {
+            **_named(
+                "an output",
+                "sizes of several results, by name, such as `8*rows` or `height/8`",
+                {**made, "description": "its sizes"},
+                1,
+            ),
+            "x-default": "needed, or `output`",
+            "examples": [
+                {"moments": ["batch", 8, "height/8", "width/8"], "decoded": ["batch", 3, "8*rows", "8*columns"]}
+            ],
+        },
+        "dims": {
+            **_named(
+                "a size",
+                "ranges of the words that stand for sizes",
+                {"$ref": "#/$defs/range", "description": "its range"},
+            ),
+            "default": {},
+            "examples": [{"batch": {"min": 1, "opt": 2, "max": 8}, "height": 64}],
+        },
+        "conditioning": {
+            "type": "object",
+            "maxProperties": MOST_NAMES,
+            "default": {},
+            "description": "inputs that become one global vector: each is embedded, all are summed",
+            "additionalProperties": {"$ref": embed, "description": "the embedding of this input"},
+            "examples": [{"t": {"embed": "sinusoidal", "dim": 320}}],
+        },
+    }
+
+
+def _tensor() -> Node:
+    """What an input is: sizes, or sizes and a dtype."""
     shape = {"$ref": "#/$defs/shape"}
-    tensor: Node = {
+    return {
         "type": ["array", "object"],
         "x-expected": "a list of sizes or {shape, dtype}",
         "description": "sizes of this input, or {shape: […], dtype: …}",
@@ -122,12 +203,17 @@ def _tensors(embed: str) -> dict[str, Node]:
                 "if": {"type": "object"},
                 "then": {
                     "properties": {
-                        "shape": {**shape, "description": "sizes of the tensor"},
+                        "shape": {
+                            **shape,
+                            "description": "sizes of the tensor",
+                            "examples": [["batch", "classes"]],
+                        },
                         "dtype": {
                             "type": "string",
                             "enum": list(DTYPES),
-                            "description": "type of one number; left out: int64 for labels, float32 for timesteps, "
-                            "the build's precision for the rest",
+                            "x-default": "int64 for labels, float32 for timesteps, the build's precision for the rest",
+                            "description": "type of one number",
+                            "examples": ["int64"],
                         },
                     },
                     "required": ["shape"],
@@ -136,67 +222,100 @@ def _tensors(embed: str) -> dict[str, Node]:
             },
         ],
     }
+
+
+def _uses() -> dict[str, Node]:
+    variant = {"type": "object", "description": "values by path (`dit.depth: 12`) or as nested mappings"}
     return {
-        "inputs": _named("an input", "what the network takes: the image or latent, and side information", tensor, 1),
-        "output": {**shape, "description": "sizes of what the network returns"},
-        "outputs": _named("an output", "sizes of several results, by name", {**shape, "description": "its sizes"}, 1),
-        "dims": _named(
-            "a size", "ranges of the words that stand for sizes", {"$ref": "#/$defs/range", "description": "its range"}
-        ),
-        "conditioning": {
+        "variants": {
+            **_named_file("a variant", "changes of this spec under a name: `--variant small`", variant),
+            "default": {},
+            "examples": [{"small": {"dit.depth": 12, "dit.hidden_size": 384}}],
+        },
+        "targets": {
+            **_named_file("a target", "deployments by name", _target()),
+            "default": {"onnx": {"exporter": "onnx"}},
+            "examples": [{"edge": {"exporter": "onnx", "precision": "fp16", "dims": {"batch": 1}}}],
+        },
+        "expect": {
             "type": "object",
-            "maxProperties": MOST_NAMES,
-            "description": "inputs that become one global vector: each is embedded, all are summed",
-            "additionalProperties": {"$ref": embed, "description": "the embedding of this input"},
-            "examples": [{"t": {"embed": "sinusoidal", "dim": 320}}],
+            "description": "assertions about the network; `netspec check` fails where one does not hold",
+            "properties": _assertions(),
+            "additionalProperties": False,
+            "default": {},
+            "examples": [{"params": 859520964}],
         },
     }
 
 
-def _uses() -> dict[str, Node]:
+def _target() -> Node:
+    """One deployment."""
     dims: Node = {
         "type": "object",
+        "default": {},
         "description": "sizes of this target, where they differ from the spec's",
         "additionalProperties": {"$ref": "#/$defs/range", "description": "its range"},
+        "examples": [{"batch": 1, "height": 64}],
+    }
+    outputs: Node = {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "minItems": 1,
+        "maxItems": MOST_NAMES,
+        "x-default": "all",
+        "description": "the outputs that this target has; what they do not need is left out of its graph",
+        "examples": [["decoded"]],
     }
     precision = {
         "type": "string",
         "enum": list(PRECISIONS),
         "default": "fp32",
         "description": "of weights and activations",
+        "examples": ["fp16"],
     }
-    target: Node = {
+    return {
         "type": "object",
         "description": "one deployment; the exporter may know further keys",
         "properties": {
             "exporter": {"type": "string", "minLength": 1, "description": "name of the exporter", "examples": ["onnx"]},
             "precision": precision,
             "dims": dims,
+            "outputs": outputs,
         },
         "required": ["exporter"],
     }
-    variant = {"type": "object", "description": "values by path (`dit.depth: 12`) or as nested mappings"}
-    count: Node = {"type": "integer", "minimum": 0}
-    expect = {
-        "params": {**count, "description": "trained parameters"},
-        "frozen": {**count, "description": "fixed numbers: tables and frequencies"},
-        "gflops": {"type": "number", "minimum": 0, "description": "billions of operations at the `opt` sizes"},
-        "output": {
-            "type": "array",
-            "items": {"type": "integer", "minimum": 1},
-            "minItems": 1,
-            "description": "sizes of the output at the `opt` sizes",
-        },
+
+
+def _assertions() -> dict[str, Node]:
+    """What a spec can expect of itself."""
+    count: Node = {"type": "integer", "minimum": 0, "x-default": "not asserted"}
+    sizes: Node = {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 1},
+        "minItems": 1,
+        "maxItems": _MOST_SIZES,
+        "description": "its sizes",
     }
     return {
-        "variants": _named_file("a variant", "changes of this spec under a name: `--variant b-2`", variant),
-        "targets": _named_file("a target", "deployments by name", target),
-        "expect": {
-            "type": "object",
-            "description": "assertions about the network; `netspec check` fails where one does not hold",
-            "properties": expect,
-            "additionalProperties": False,
-            "examples": [{"params": 859520964}],
+        "params": {**count, "description": "trained parameters", "examples": [368212]},
+        "frozen": {**count, "description": "fixed numbers: tables and frequencies", "examples": [8192]},
+        "gflops": {
+            "type": "number",
+            "minimum": 0,
+            "x-default": "not asserted",
+            "description": "billions of operations at the `opt` sizes",
+            "examples": [12.7],
+        },
+        "output": {
+            "type": ["array", "object"],
+            "x-expected": "a list of sizes or {name: sizes}",
+            "x-default": "not asserted",
+            "description": "sizes of the output at the `opt` sizes; of several outputs by name",
+            "allOf": [
+                {"if": {"type": "array"}, "then": sizes},
+                {"if": {"type": "object"}, "then": {"additionalProperties": sizes, "maxProperties": MOST_NAMES}},
+            ],
+            "examples": [[2, 4, 64, 64], {"decoded": [2, 3, 512, 512]}],
         },
     }
 

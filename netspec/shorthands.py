@@ -13,11 +13,15 @@ def shorthand(path: SpecPath, value: object) -> str | None:
     None where a bare value is short for nothing, or the path is no place that the language knows.
     """
     head, *rest = path
-    if head == "conditioning" and len(path) == 2:
-        return kinds()["embed"].tag
-    if head not in named("family"):
+    if head == "conditioning" and rest:
+        kind: FieldType | None = Slot(kinds()["embed"])
+        rest = rest[1:]  # a name of the user's
+        if not rest:
+            return kinds()["embed"].tag
+    elif head in named("family"):
+        kind = RecordOf(named("family")[str(head)])
+    else:
         return None
-    kind: FieldType | None = RecordOf(named("family")[str(head)])
     for part in rest:
         kind = _step(kind, part)
         if kind is None:

@@ -21,7 +21,7 @@ from netspec.families import Family
 from netspec.fields import Slot
 from netspec.inherit import spread
 from netspec.registry import dump, named, parse, parse_record
-from netspec.tensors import Size, fixed, symbolic
+from netspec.tensors import Size, factored, fixed, symbolic
 
 FORMAT = 1
 
@@ -37,7 +37,8 @@ class Dim:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input or output: sizes as numbers or words of `dims`, and a dtype ("" for the build's precision)."""
+    """One input or output: sizes as numbers or words of `dims`, an output's also as `8*rows` or `height/8`, and a dtype
+    ("" for the build's precision)."""
 
     shape: tuple[int | str, ...]
     dtype: str = ""
@@ -53,16 +54,18 @@ class Expect:
     params: int | None = None
     frozen: int | None = None
     gflops: float | None = None
-    output: tuple[int, ...] | None = None
+    output: tuple[int, ...] | Mapping[str, tuple[int, ...]] | None = None  # of the only output, or by name
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One deployment: the exporter, the precision, narrower dims, and settings that the exporter itself reads."""
+    """One deployment: the exporter, the precision, narrower dims, the outputs that it has, all where none is named, and
+    settings that the exporter itself reads."""
 
     exporter: str
     precision: str = "fp32"
     dims: Mapping[str, Dim] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -100,8 +103,11 @@ class Spec:
         """One entry of a shape as a size with its range."""
         if isinstance(word, int):
             return fixed(word)
-        dim = self.dims[word]
-        return symbolic(word, dim.min, dim.opt, dim.max)
+        found = factored(word)
+        assert found is not None  # the schema's pattern
+        name, factor = found
+        dim = self.dims[name]
+        return symbolic(name, dim.min, dim.opt, dim.max) * factor
 
     def place(self, path: SpecPath) -> Place:
         """Where a value was written: its own place, else that of the nearest value around it."""
@@ -157,14 +163,19 @@ def _dims(values: Mapping[str, Any]) -> dict[str, Dim]:
 
 
 def _target(value: Mapping[str, Any]) -> Target:
-    known = {"exporter", "precision", "dims"}
+    known = {"exporter", "precision", "dims", "outputs"}
     options = {key: item for key, item in value.items() if key not in known}
-    return Target(value["exporter"], value.get("precision", "fp32"), _dims(value.get("dims", {})), options)
+    dims, outputs = _dims(value.get("dims", {})), tuple(value.get("outputs", ()))
+    return Target(value["exporter"], value.get("precision", "fp32"), dims, outputs, options)
 
 
 def _expect(value: Mapping[str, Any]) -> Expect:
     output = value.get("output")
-    return Expect(value.get("params"), value.get("frozen"), value.get("gflops"), tuple(output) if output else None)
+    if isinstance(output, Mapping):
+        output = _frozen({name: tuple(sizes) for name, sizes in output.items()})
+    elif output is not None:
+        output = tuple(output)
+    return Expect(value.get("params"), value.get("frozen"), value.get("gflops"), output)
 
 
 def data(spec: Spec) -> dict[str, Any]:
@@ -183,12 +194,20 @@ def data(spec: Spec) -> dict[str, Any]:
     content["targets"] = {
         name: {"exporter": target.exporter, "precision": target.precision}
         | ({"dims": {word: _plain_dim(dim) for word, dim in target.dims.items()}} if target.dims else {})
+        | ({"outputs": list(target.outputs)} if target.outputs else {})
         | dict(target.options)
         for name, target in spec.targets.items()
     }
     expected = {key: getattr(spec.expect, key) for key in ("params", "frozen", "gflops", "output")}
-    stated = {key: list(v) if isinstance(v, tuple) else v for key, v in expected.items() if v is not None}
+    stated = {key: _plain(value) for key, value in expected.items() if value is not None}
     return content | ({"expect": stated} if stated else {})
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, also inside a mapping."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _plain_input(value: Input) -> Any:

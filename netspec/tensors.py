@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 from typing import Literal, TypeAlias
 
-Layout = Literal["image", "tokens", "vector", "index"]
+Layout = Literal["image", "tokens", "vector", "index", "mask", "weight"]
 Point = Literal["min", "opt", "max"]
 Number = int | Fraction
 
@@ -143,6 +144,16 @@ def symbolic(name: str, low: int, opt: int, high: int) -> Size:
     return Size((((name,), Fraction(1)),), Fraction(0), (low, opt, high))
 
 
+# A multiple or fraction of a word, as an output's size may be written: `8*rows`, `height/8`, `3*rows/2`, `rows`.
+EXPRESSION = r"(?:([1-9][0-9]{0,5})\*)?([A-Za-z_][A-Za-z0-9_]*)(?:/([1-9][0-9]{0,5}))?"
+
+
+def factored(text: str) -> tuple[str, Fraction] | None:
+    """`3*rows/2` as ("rows", 3/2); None where the text is no such expression."""
+    found = re.fullmatch(EXPRESSION, text)
+    return (found[2], Fraction(int(found[1] or 1), int(found[3] or 1))) if found else None
+
+
 def product(sizes: Iterable[Size]) -> Size:
     """The number of positions on a grid, as one size: height/2 times width/2 is height*width/4."""
     first, *rest = sizes
@@ -172,6 +183,8 @@ class TensorType:
     """A tensor between two nodes.
 
     image: (batch, channels, *sizes); tokens: (batch, sizes[0], channels); vector: (batch, channels); index: (batch,).
+    mask: (batch, sizes[0]), 0 for every token that attention does not see.
+    weight: sizes, the parameter of a node that another node reads as well; it has no batch.
     """
 
     layout: Layout
@@ -192,6 +205,10 @@ class TensorType:
                 return (self.batch, fixed(self.channels))
             case "index":
                 return (self.batch,)
+            case "mask":
+                return (self.batch, *self.sizes)
+            case "weight":
+                return self.sizes
 
     @property
     def positions(self) -> int:
@@ -228,3 +245,13 @@ def tokens(batch: Size, count: Size, channels: int) -> TensorType:
 def vector(batch: Size, channels: int) -> TensorType:
     """(N, C)."""
     return TensorType("vector", batch, channels)
+
+
+def mask(batch: Size, count: Size, dtype: str = "int64") -> TensorType:
+    """(N, T)."""
+    return TensorType("mask", batch, sizes=(count,), dtype=dtype)
+
+
+def weight(*sizes: int) -> TensorType:
+    """A parameter: (out, in, *kernel) of a convolution."""
+    return TensorType("weight", fixed(1), sizes=tuple(map(fixed, sizes)))

@@ -67,5 +67,6 @@ def _target(
     outcome = proof.prove(deployment, folder, fresh=fresh, progress=lambda detail: progress("parity", detail))
     if outcome.rows:
         worst = max(row.max_rel for row in outcome.rows)
-        checks.append(Check(name, f"parity at {len(outcome.rows)} points, largest relative difference {worst:.1e}"))
+        points = {(tuple(row.sizes.items()), row.timestep) for row in outcome.rows}
+        checks.append(Check(name, f"parity at {len(points)} points, largest relative difference {worst:.1e}"))
     return [*checks, *(Check(name, f"parity not run at {point}") for point in outcome.skipped)]

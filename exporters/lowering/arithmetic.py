@@ -40,11 +40,12 @@ def power(b: Builder, x: ir.Value, exponent: float) -> ir.Value:
 
 
 def mean(b: Builder, x: ir.Value, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> ir.Value:
+    """Halves are summed in float32, as PyTorch sums them: thousands of pixels would leave float16."""
     rank = len(b.dims(x))
     axes = range(rank) if dim is None else (dim,) if isinstance(dim, int) else dim
     wanted = sorted(axis % rank for axis in axes)
     dims = [1 if axis in wanted else size for axis, size in enumerate(b.dims(x)) if keepdim or axis not in wanted]
-    return b.op("ReduceMean", x, b.ints(*wanted), dims=dims, keepdims=int(keepdim))
+    return b.cast(b.op("ReduceMean", b.exact(x), b.ints(*wanted), dims=dims, keepdims=int(keepdim)), b.dtype(x))
 
 
 def _promoted(b: Builder, x: Operand, y: Operand, division: bool) -> torch.dtype:

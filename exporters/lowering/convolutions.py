@@ -60,24 +60,39 @@ def convolve(
 
 
 def conv_transpose2d(b: Builder, m: nn.ConvTranspose2d, x: ir.Value) -> ir.Value:
-    n, _, *sizes = b.dims(x)
+    weight, bias = b.parameter("weight"), b.parameter("bias") if m.bias is not None else None
     padding = [int(p) for p in m.padding]
-    new = [
-        (size - 1) * m.stride[i] - 2 * padding[i] + m.dilation[i] * (m.kernel_size[i] - 1) + m.output_padding[i] + 1
-        for i, size in enumerate(sizes)
-    ]
+    return conv_transpose(b, x, weight, bias, m.stride, padding, m.output_padding, m.groups, m.dilation)
+
+
+def conv_transpose(
+    b: Builder,
+    x: ir.Value,
+    weight: ir.Value,
+    bias: ir.Value | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
+) -> ir.Value:
+    """F.conv_transpose2d, whose weight is (in, out / groups, *kernel)."""
+    n, _, *sizes = b.dims(x)
+    _, out, *kernel = (int(size) for size in b.dims(weight))  # type: ignore[arg-type]  # a weight's sizes are numbers
+    s, p, extra, d = _pair(stride), _pair(padding), _pair(output_padding), _pair(dilation)
+    new = [(size - 1) * s[i] - 2 * p[i] + d[i] * (kernel[i] - 1) + extra[i] + 1 for i, size in enumerate(sizes)]
     return b.op(
         "ConvTranspose",
         x,
-        b.parameter("weight"),
-        *([b.parameter("bias")] if m.bias is not None else []),
-        dims=[n, m.out_channels, *new],
-        kernel_shape=list(m.kernel_size),
-        strides=list(m.stride),
-        pads=[*padding, *padding],
-        output_padding=list(m.output_padding),
-        dilations=list(m.dilation),
-        group=m.groups,
+        weight,
+        *([bias] if bias is not None else []),
+        dims=[n, out * groups, *new],
+        kernel_shape=kernel,
+        strides=s,
+        pads=[*p, *p],
+        output_padding=extra,
+        dilations=d,
+        group=groups,
     )
 
 

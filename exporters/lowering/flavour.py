@@ -10,6 +10,7 @@ import torch
 GroupNormForm = Literal["affine", "instance", "operator"]
 AttentionForm = Literal["primitive", "operator", "contrib"]
 ActivationForm = Literal["decomposed", "operator"]
+PrimitiveForm = Literal["primitive", "operator"]
 LinearForm = Literal["gemm", "matmul"]
 
 
@@ -21,6 +22,8 @@ class Flavour:
                 "operator": GroupNormalization-21.
     attention   "primitive": MatMul, Softmax, MatMul, both operands scaled before the first; "operator": Attention-23;
                 "contrib": com.microsoft.MultiHeadAttention.
+    rotary      "operator": RotaryEmbedding-23; "primitive": products of the even and the odd channels.
+    rms_norm    "operator": RMSNormalization-23; "primitive": squares, their mean, a division.
     gelu, silu  "operator": Gelu-20, Swish-24; "decomposed": Erf or Tanh form, x * Sigmoid(x).
     linear      of tokens: "gemm" on (N * T, C), weight as stored; "matmul" with the weight transposed in the graph.
     fused_modulation  LayerNorm followed by modulation is one LayerNormalization with per-sample scale and bias.
@@ -33,6 +36,8 @@ class Flavour:
     gelu: ActivationForm
     silu: ActivationForm
     linear: LinearForm
+    rotary: PrimitiveForm = "primitive"
+    rms_norm: PrimitiveForm = "primitive"
     fused_modulation: bool = False
 
     def for_dtypes(self, dtypes: set[torch.dtype]) -> Flavour:
@@ -48,9 +53,13 @@ ORT_CPU = Flavour(  # ONNX Runtime has a kernel for Attention-23 from 1.23
     gelu="operator",
     silu="decomposed",
     linear="gemm",
+    rotary="operator",
+    rms_norm="operator",
 )
 
-ORT_CPU_CONTRIB = replace(ORT_CPU, name="ort-cpu-contrib", opset=22, attention="contrib")
+ORT_CPU_CONTRIB = replace(
+    ORT_CPU, name="ort-cpu-contrib", opset=22, attention="contrib", rotary="primitive", rms_norm="primitive"
+)
 
 PORTABLE = Flavour(
     name="portable",

@@ -152,6 +152,19 @@ def crop_like(b: Builder, x: ir.Value, like: ir.Value) -> ir.Value:
     return x
 
 
+def pad_like(b: Builder, x: ir.Value, like: ir.Value) -> ir.Value:
+    """The margin before is the smaller half, as in crop_like."""
+    n, c, *sizes = b.dims(x)
+    wanted = b.dims(like)[2:]
+    margins = [want - size for want, size in zip(wanted, sizes, strict=True)]
+    if not any(margins):
+        return x
+    before = [margin // 2 for margin in margins]
+    after = [margin - half for margin, half in zip(margins, before, strict=True)]
+    pads = b.vector([0, 0, *before, 0, 0, *after])
+    return b.op("Pad", x, pads, b.scalar(0.0, b.dtype(x)), dims=[n, c, *wanted], mode="constant")
+
+
 def to_tokens(b: Builder, x: ir.Value) -> ir.Value:
     n, c, *sizes = b.dims(x)
     return b.transpose(b.reshape(x, [n, c, product(sizes)]), 0, 2, 1)
@@ -175,6 +188,11 @@ def unpatchify(b: Builder, x: ir.Value, like: ir.Value, patch_size: int) -> ir.V
 
 def keep_tokens(b: Builder, x: ir.Value, like: ir.Value) -> ir.Value:
     return shapes.narrow(b, x, 1, 0, b.dims(like)[1])
+
+
+def skip_tokens(b: Builder, x: ir.Value, like: ir.Value) -> ir.Value:
+    skipped = b.dims(like)[1]
+    return shapes.narrow(b, x, 1, skipped, b.dims(x)[1] - skipped)
 
 
 def crop_positions(

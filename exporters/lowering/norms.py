@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import onnx_ir as ir
 import torch
 from torch import nn
@@ -110,11 +111,13 @@ def rms_norm(
     weight: ir.Value | None = None,
     eps: float | None = None,
 ) -> ir.Value:
-    """x / sqrt(mean(x * x) + eps) * weight over the last axes."""
-    dtype, h = b.dtype(x), b.exact(x)
-    axes = range(-len(tuple(normalized_shape)), 0)
+    """x / sqrt(mean(x * x) + eps) * weight over the last axes. The operator's `stash_type` keeps the mean in float32."""
+    dtype, h, shape = b.dtype(x), b.exact(x), tuple(normalized_shape)
     epsilon = torch.finfo(b.dtype(h)).eps if eps is None else eps
-    square = _mean(b, b.op("Mul", h, h, dims=b.dims(h)), *axes)
+    if b.flavour.rms_norm == "operator" and dtype != torch.float64:  # which no runtime has a kernel for
+        scale = b.constant(np.ones(shape), dtype) if weight is None else weight
+        return b.op("RMSNormalization", x, scale, dims=b.dims(x), axis=-len(shape), epsilon=epsilon)
+    square = _mean(b, b.op("Mul", h, h, dims=b.dims(h)), *range(-len(shape), 0))
     y = b.op("Div", h, _deviation(b, square, epsilon), dims=b.dims(h))
     if weight is not None:
         y = b.op("Mul", y, b.exact(weight), dims=b.dims(h))

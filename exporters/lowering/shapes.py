@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from exporters.lowering.builder import Builder
-from exporters.lowering.dims import Size, broadcast, merged, product
+from exporters.lowering.dims import Size, broadcast, exact_div, merged, product
 from netspec.errors import Diagnostic, ExportError
 
 Index: TypeAlias = Any  # an int, slice, None or Ellipsis, or a tuple of them
@@ -109,9 +109,14 @@ def flatten(b: Builder, x: ir.Value, start_dim: int = 0, end_dim: int = -1) -> i
 
 
 def unflatten(b: Builder, x: ir.Value, dim: int, sizes: Sequence[Size]) -> ir.Value:
+    """The axis alone says what a -1 stands for, however the other sizes vary."""
     dims = b.dims(x)
     axis = dim % len(dims)
-    return b.reshape(x, b.infer(x, [*dims[:axis], *sizes, *dims[axis + 1 :]]))
+    known = product(size for size in sizes if size != -1)
+    rest = exact_div(dims[axis], known)
+    if rest is None:
+        raise ExportError(Diagnostic(code="NS503", message=f"cannot split {dims[axis]} into parts of {known}"))
+    return b.reshape(x, [*dims[:axis], *(rest if size == -1 else size for size in sizes), *dims[axis + 1 :]])
 
 
 def transpose(b: Builder, x: ir.Value, dim0: int, dim1: int) -> ir.Value:
@@ -151,16 +156,24 @@ def expand(b: Builder, x: ir.Value, *shape: Any) -> ir.Value:
     return b.op("Expand", x, b.vector(wanted), dims=broadcast(old, tuple(wanted)))
 
 
-def pad(b: Builder, x: ir.Value, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> ir.Value:
+def counted(b: Builder, stop: Size, dtype: torch.dtype) -> ir.Value:
+    """0, 1 … stop - 1, counted as integers: Range has no halves."""
+    end = squeeze(b, b.size(stop), 0)
+    return b.cast(b.op("Range", b.scalar(0, torch.int64), end, b.scalar(1, torch.int64), dims=[stop]), dtype)
+
+
+def pad(b: Builder, x: ir.Value, pad: Sequence[Size], mode: str = "constant", value: float | None = None) -> ir.Value:
     """F.pad: pairs from the last axis backwards. Before a convolution, zeros become its own (peephole.py)."""
-    dims, before, after = list(b.dims(x)), [0] * len(b.dims(x)), [0] * len(b.dims(x))
+    dims = list(b.dims(x))
+    before: list[Size] = [0] * len(dims)
+    after: list[Size] = [0] * len(dims)
     for i in range(0, len(pad), 2):
         axis = len(dims) - 1 - i // 2
         before[axis], after[axis] = pad[i], pad[i + 1]
         dims[axis] = dims[axis] + pad[i] + pad[i + 1]
     modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
     fill = [b.scalar(value or 0.0, b.dtype(x))] if mode == "constant" else []
-    return b.op("Pad", x, b.ints(*before, *after), *fill, dims=dims, mode=modes[mode])
+    return b.op("Pad", x, b.vector([*before, *after]), *fill, dims=dims, mode=modes[mode])
 
 
 def pad_module(b: Builder, m: nn.ZeroPad2d, x: ir.Value) -> ir.Value:

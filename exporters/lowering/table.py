@@ -15,7 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from exporters.lowering import activations, arithmetic, attention, convolutions, leaves, linear, norms, shapes
+from exporters.lowering import (
+    activations,
+    arithmetic,
+    attention,
+    convolutions,
+    leaves,
+    linear,
+    norms,
+    positions,
+    rotary,
+    shapes,
+)
 from netspec.errors import Diagnostic, RegistrationError
 from netspec.ops import LEAVES
 
@@ -70,10 +81,17 @@ FUNCTIONS: dict[Callable[..., Any], Lowering] = {
     OPS["crop_positions"]: leaves.crop_positions,
     OPS["fourier_embedding"]: leaves.fourier_embedding,
     OPS["from_tokens"]: leaves.from_tokens,
+    OPS["grid_positions"]: rotary.grid_positions,
     OPS["keep_tokens"]: leaves.keep_tokens,
     OPS["modulate"]: leaves.modulate,
     OPS["modulate_channels"]: leaves.modulate_channels,
+    OPS["pad_like"]: leaves.pad_like,
+    OPS["origin_positions"]: rotary.origin_positions,
     OPS["resize_like"]: leaves.resize_like,
+    OPS["rotary_table"]: rotary.rotary_table,
+    OPS["rotate"]: rotary.rotate,
+    OPS["sincos_positions"]: positions.sincos_positions,
+    OPS["skip_tokens"]: leaves.skip_tokens,
     OPS["timestep_embedding"]: leaves.timestep_embedding,
     OPS["to_tokens"]: leaves.to_tokens,
     OPS["unpatchify"]: leaves.unpatchify,
@@ -95,6 +113,7 @@ FUNCTIONS: dict[Callable[..., Any], Lowering] = {
     F.rms_norm: norms.rms_norm,
     F.avg_pool2d: convolutions.avg_pool2d,
     F.max_pool2d: convolutions.max_pool2d,
+    F.conv_transpose2d: convolutions.conv_transpose,
     F.pixel_shuffle: convolutions.pixel_shuffle,
     F.pixel_unshuffle: convolutions.pixel_unshuffle,
     # torch

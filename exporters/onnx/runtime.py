@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -33,19 +34,20 @@ class Runner:
     def __call__(self, inputs: Mapping[str, np.ndarray], extra_outputs: Sequence[str] = ()) -> Mapping[str, np.ndarray]:
         """Outputs by name. Numbers are given in the precision that the graph declares."""
         declared = {value.name: _NUMPY[value.type] for value in self.session.get_inputs()}
-        arrays = {name: array.astype(declared[name]) for name, array in inputs.items() if name in declared}
+        arrays = {name: array.astype(declared[name], copy=False) for name, array in inputs.items() if name in declared}
         if extra_outputs:
             return run(self.path, arrays, extra_outputs)
         names = [value.name for value in self.session.get_outputs()]
         return dict(zip(names, self.session.run(names, arrays), strict=True))
 
 
-_NUMPY = {
+_NUMPY: Mapping[str, Any] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
 }
 
 

@@ -33,11 +33,19 @@ def _totals(summary: Summary) -> list[tuple[str, str]]:
     activations = "  ".join(f"{name} {_bytes(summary.activation_bytes(name))}" for name in ("fp32", "fp16"))
     sizes = ", ".join(f"{name} {value}" for name, value in summary.sizes.items())
     totals = [(name, f"input {type_}") for name, type_ in plan.inputs.items()]
-    totals += [(name, f"output {value.type}") for name, value in plan.outputs.items()]
+    totals += [(name, f"output {value.type}{_share(summary, name)}") for name, value in plan.outputs.items()]
     if plan.cost.frozen:
         totals.append(("frozen", f"{plan.cost.frozen:,} numbers that training leaves alone"))
     totals += [("weights", weights), ("activations", f"{activations}  alive at once between nodes")]
     return [*totals, ("at", sizes)] if sizes else totals
+
+
+def _share(summary: Summary, output: str) -> str:
+    """What one of several outputs costs alone."""
+    if len(summary.plan.outputs) < 2:
+        return ""
+    cost = summary.plan.only([output]).cost
+    return f"  {cost.params:,} parameters  {2 * cost.macs / 1e9:,.2f} GFLOPs"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -63,6 +71,10 @@ def _size(type_: TensorType) -> str:
             return f"{type_.sizes[0].opt} tokens x {type_.channels}"
         case "vector" | "index":
             return str(type_.channels)
+        case "mask":
+            return f"{type_.sizes[0].opt} tokens"
+        case "weight":
+            return " x ".join(str(size) for size in type_.shape)
 
 
 def _bytes(count: int) -> str:

@@ -55,6 +55,17 @@ class Heads(Record):
         )
 
 
+def no_context() -> Problem:
+    """An attention to a context that the transformer does not have."""
+    return Problem(
+        "NS306",
+        "an attention to the context, but the transformer has none",
+        field="attends",
+        label="nothing to attend to",
+        help=("name an input of tokens: `context: text`, or attend to `self` alone",),
+    )
+
+
 def empty_mlp(width: int, ratio: float) -> Iterator[Problem]:
     """NS308 where nothing is left of an MLP's hidden layer."""
     if int(width * ratio) == 0:
@@ -81,6 +92,13 @@ class Transformer(Component, Heads, kind="transformer", usual="spatial", shortha
 
     depth: Annotated[int, Param("transformer blocks in the stack; 0 for none", ge=0, le=256)] = 1
     context: Annotated[str | None, Param("the input whose tokens every block attends to", refers="input")] = None
+    attends: Annotated[
+        tuple[Literal["self", "context"], ...],
+        Param(
+            "what each attention of a block attends to, in this order; "
+            "by default itself, then the context where there is one"
+        ),
+    ] = ()
 
     trial = (
         tensors.image(tensors.fixed(2), 64, tensors.fixed(8), tensors.fixed(6)),

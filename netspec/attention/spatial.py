@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from netspec import costs
-from netspec.attention import Transformer, empty_mlp
+from netspec.attention import Transformer, empty_mlp, no_context
 from netspec.costs import Cost
 from netspec.fields import Param, choice
 from netspec.norms import Norm
@@ -38,6 +38,8 @@ class SpatialTransformer(Transformer, name="spatial"):
         yield from self.check_heads(x.channels)
         yield from within("norm", self.norm.check(x))
         yield from empty_mlp(self.width(x.channels), self.mlp_ratio)
+        if "context" in self.attends and context is None:
+            yield no_context()
 
     def cost(self, x: TensorType, context: TensorType | None = None, *, out: TensorType) -> Cost:
         inner, h = self._inner(x)
@@ -72,6 +74,7 @@ class SpatialTransformer(Transformer, name="spatial"):
         """One block of the stack and the type of its tokens."""
         width = self.width(x.channels)
         block = TransformerBlock(
-            num_heads=self.count(x.channels), mlp=self.mlp, mlp_ratio=self.mlp_ratio, dropout=self.dropout
-        )
+            num_heads=self.count(x.channels), attends=self.attends, mlp=self.mlp, mlp_ratio=self.mlp_ratio,
+            dropout=self.dropout,
+        )  # fmt: skip
         return block, tokens(x.batch, product(x.sizes), width)

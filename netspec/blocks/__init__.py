@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from netspec import tensors
 from netspec.fields import Param
 from netspec.problems import Problem
 from netspec.registry import Component
 from netspec.tensors import TensorType
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from netspec.module import Parts
 
 Modulation = Literal["add", "scale_shift", "none"]
 
@@ -31,6 +36,24 @@ class Block(Component, kind="block", usual="resnet"):
 
     def infer(self, x: TensorType, c: TensorType | None = None, *, channels: int) -> TensorType:
         return x.wide(channels)
+
+    def _tell(self, m: Parts, h: Tensor, c: Tensor | None) -> Tensor:
+        """`h` (N, C, H, W) after the vector, by the parts `act_c` and `linear_c`."""
+        from netspec import ops
+
+        match self.modulation:
+            case "none":
+                return h
+            case "add":
+                return h + m.linear_c(m.act_c(c))[:, :, None, None]  # type: ignore[no-any-return]  # a module's call is untyped
+            case "scale_shift":
+                scale, shift = m.linear_c(m.act_c(c)).chunk(2, dim=-1)  # (N, C) each
+                return ops.modulate_channels(h, shift, scale)
+
+    @property
+    def _vectors(self) -> int:
+        """How many vectors of channels the conditioning is projected to."""
+        return 2 if self.modulation == "scale_shift" else 1
 
 
 def even_kernel(kernel: int) -> Problem:

@@ -10,6 +10,7 @@ from netspec.activations import Activation
 from netspec.blocks import Block, Modulation, even_kernel, no_conditioning
 from netspec.costs import Cost
 from netspec.fields import Param, choice
+from netspec.gates import Gate
 from netspec.norms import Norm
 from netspec.problems import Problem, within
 from netspec.tensors import TensorType
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class Conv(Block, name="conv"):
-    """conv, norm, [vector], act. Ronneberger et al. 2015, arXiv:1505.04597, Sec. 2 (two a level, valid, no norm)."""
+    """conv, norm, [vector], act, [gate].
+
+    Ronneberger et al. 2015, arXiv:1505.04597, Sec. 2 (two a level, valid, no norm).
+    """
 
     example = "{type: conv, padding: valid, norm: none, act: relu, modulation: none}"
 
@@ -31,6 +35,7 @@ class Conv(Block, name="conv"):
     norm: Annotated[Norm, Param("after the convolution")] = choice("group")
     act: Annotated[Activation, Param("last")] = choice("silu")
     modulation: Annotated[Modulation, Param("how the conditioning vector enters, after the norm")] = "none"
+    gate: Annotated[Gate | None, Param("channel attention, last")] = None
 
     def check(self, x: TensorType, c: TensorType | None = None, *, channels: int) -> Iterator[Problem]:
         yield from within("norm", self.norm.check(x.wide(channels)))
@@ -47,39 +52,37 @@ class Conv(Block, name="conv"):
         total = costs.conv(x.channels, out, kernel=self.kernel, bias=self.bias) + self.norm.cost(out, out)
         if c is not None and self.modulation != "none":
             total += costs.linear(c.channels, out.channels * self._vectors, count=c.batch.opt)
-        return total
+        return total + self.gate.cost(out, out) if self.gate else total
 
     def build(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> nn.Module:
         from torch import nn
 
         from netspec.module import assemble
 
-        pad = self.kernel // 2 if self.padding == "same" else 0
-        parts: dict[str, nn.Module] = {
-            "conv": nn.Conv2d(x.channels, out.channels, self.kernel, padding=pad, bias=self.bias),
-            "norm": self.norm.build(out, out),
-            "act": self.act.build(out, out),
-        }
+        conv = nn.Conv2d(x.channels, out.channels, self.kernel, padding=self.margin, bias=self.bias)
+        return assemble(self, {"conv": conv, **self.after(c, out)})
+
+    def after(self, c: TensorType | None, out: TensorType) -> dict[str, nn.Module]:
+        """The parts behind the convolution; `finish` runs them."""
+        from torch import nn
+
+        parts = {"norm": self.norm.build(out, out), "act": self.act.build(out, out)}
         if c is not None and self.modulation != "none":
             parts["act_c"] = self.act.build(c, c)
             parts["linear_c"] = nn.Linear(c.channels, out.channels * self._vectors)
-        return assemble(self, parts)
+        if self.gate:
+            parts["gate"] = self.gate.build(out, out)
+        return parts
 
     def forward(self, m: Parts, x: Tensor, c: Tensor | None = None) -> Tensor:
-        from netspec import ops
+        return self.finish(m, m.conv(x), c)
 
-        h = m.norm(m.conv(x))  # (N, C, H, W)
-        match self.modulation:
-            case "none":
-                pass
-            case "add":
-                h = h + m.linear_c(m.act_c(c))[:, :, None, None]
-            case "scale_shift":
-                scale, shift = m.linear_c(m.act_c(c)).chunk(2, dim=-1)  # (N, C) each
-                h = ops.modulate_channels(h, shift, scale)
-        return m.act(h)  # type: ignore[no-any-return]  # a module's call is untyped
+    def finish(self, m: Parts, h: Tensor, c: Tensor | None) -> Tensor:
+        """From the convolution's output `h` (N, C, H, W) to the block's."""
+        h = m.act(self._tell(m, m.norm(h), c))
+        return m.gate(h) if self.gate else h
 
     @property
-    def _vectors(self) -> int:
-        """How many vectors of channels the conditioning is projected to."""
-        return 2 if self.modulation == "scale_shift" else 1
+    def margin(self) -> int:
+        """Zeros on each side of the convolution's input."""
+        return self.kernel // 2 if self.padding == "same" else 0

@@ -10,6 +10,7 @@ from netspec.activations import Activation
 from netspec.blocks import Block, Modulation, even_kernel, no_conditioning
 from netspec.costs import Cost
 from netspec.fields import Param, choice
+from netspec.gates import Gate
 from netspec.norms import Norm
 from netspec.problems import Problem, within
 from netspec.tensors import TensorType
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Resnet(Block, name="resnet"):
-    """norm, act, conv, [vector], norm, act, dropout, conv, plus a shortcut.
+    """norm, act, conv, [vector], norm, act, dropout, conv, [gate], plus a shortcut.
 
     Ho et al. 2020, arXiv:2006.11239, App. B (additive); Nichol & Dhariwal 2021, arXiv:2102.09672, Sec. 4 (scale-shift).
     """
@@ -33,6 +34,7 @@ class Resnet(Block, name="resnet"):
     act: Annotated[Activation, Param("after each norm")] = choice("silu")
     modulation: Annotated[Modulation, Param("how the conditioning vector enters between the convolutions")] = "add"
     dropout: Annotated[float, Param("share of activations dropped before the second convolution", ge=0, le=1)] = 0.0
+    gate: Annotated[Gate | None, Param("channel attention, last in the branch")] = None
     scale: Annotated[float, Param("factor of the sum of branch and shortcut, 0.70710678 for 1/sqrt 2", gt=0)] = 1.0
     zero_init: Annotated[bool, Param("start the second convolution at zero, so that the block starts as identity")] = (
         True
@@ -54,7 +56,7 @@ class Resnet(Block, name="resnet"):
             total += costs.linear(c.channels, out.channels * self._vectors, count=c.batch.opt)
         if x.channels != out.channels:
             total += costs.conv(x.channels, out, kernel=1)
-        return total
+        return total + self.gate.cost(out, out) if self.gate else total
 
     def build(
         self, x: TensorType, c: TensorType | None = None, *, out: TensorType, resample: nn.Module | None = None
@@ -80,6 +82,8 @@ class Resnet(Block, name="resnet"):
             parts["linear_c"] = nn.Linear(c.channels, out.channels * self._vectors)
         if x.channels != out.channels:
             parts["shortcut"] = nn.Conv2d(x.channels, out.channels, 1)
+        if self.gate:
+            parts["gate"] = self.gate.build(out, out)
         return assemble(self, parts)
 
     def forward(self, m: Parts, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -95,11 +99,7 @@ class Resnet(Block, name="resnet"):
                 scale, shift = m.linear_c(m.act_c(c)).chunk(2, dim=-1)  # (N, C) each
                 h = ops.modulate_channels(m.norm2(h), shift, scale)
         h = m.conv2(m.dropout(m.act2(h)))
+        h = m.gate(h) if self.gate else h
         x = m.resample(x)
         h = h + (m.shortcut(x) if hasattr(m, "shortcut") else x)
         return h if self.scale == 1 else h * self.scale  # type: ignore[no-any-return]  # a module's call is untyped
-
-    @property
-    def _vectors(self) -> int:
-        """How many vectors of channels the conditioning is projected to."""
-        return 2 if self.modulation == "scale_shift" else 1

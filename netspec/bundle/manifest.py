@@ -53,6 +53,7 @@ class ParityRow:
     max_rel: float
     tolerance: float
     passed: bool
+    output: str = ""  # which one, in a network of several
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Manifest:
             "inputs": [asdict(port) for port in self.inputs],
             "outputs": [asdict(port) for port in self.outputs],
             "files": {path: asdict(self.files[path]) for path in sorted(self.files)},
-            "parity": [_finite(asdict(row)) for row in self.parity],
+            "parity": [_finite(_named(asdict(row))) for row in self.parity],
             "tools": dict(sorted(self.tools.items())),
             "recipe": dict(sorted(self.recipe.items())),
         }
@@ -180,6 +181,11 @@ def _finite(row: dict[str, Any]) -> dict[str, Any]:
     return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
 
 
+def _named(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without the name of its output, where the network has only one."""
+    return {key: value for key, value in row.items() if key != "output" or value}
+
+
 def _parse(document: Any) -> Manifest:
     """A parsed manifest.json as a Manifest; ValueError, KeyError or TypeError when it is not one."""
     if document["netspec"]["format"] != FORMAT:
@@ -228,4 +234,5 @@ def _row(entry: Any) -> ParityRow:
     }
     timestep = None if entry["timestep"] is None else float(entry["timestep"])
     sizes = {str(name): int(size) for name, size in entry["sizes"].items()}
-    return ParityRow(sizes=sizes, timestep=timestep, dtype=str(entry["dtype"]), passed=bool(entry["passed"]), **numbers)
+    passed, output = bool(entry["passed"]), str(entry.get("output", ""))
+    return ParityRow(sizes=sizes, timestep=timestep, dtype=str(entry["dtype"]), passed=passed, output=output, **numbers)

@@ -12,7 +12,7 @@ from netspec.tensors import TensorType
 class Embed(Component, kind="embed", tag="embed", usual="sinusoidal"):
     """Turns inputs, one as a rule, into a vector (N, D), D being the width that the family asks for."""
 
-    input_dtype: ClassVar[str] = "float32"  # what the spec's input is, unless it says otherwise
+    input_dtype: ClassVar[str] = "float32"  # what the spec's input is, unless it says otherwise; "": as the weights
     ranks: ClassVar[tuple[int, ...]] = (1,)  # sizes of that input: 1 for [batch], 2 for [batch, width]
 
     trial = (tensors.TensorType("index", tensors.fixed(2), dtype="float32"),)
@@ -21,6 +21,10 @@ class Embed(Component, kind="embed", tag="embed", usual="sinusoidal"):
     def sources(self, name: str) -> tuple[str, ...]:
         """The inputs that it reads: its own namesake, unless its choices name others."""
         return tuple(referred(self)) or (name,)
+
+    def dtype(self, name: str) -> str:
+        """What one of its inputs is, unless the spec says otherwise."""
+        return self.input_dtype
 
     @property
     def probes(self) -> tuple[float, ...]:

@@ -40,6 +40,7 @@ class Mlp(Embed, name="mlp"):
 
     example = "mlp"
     ranks = (2,)
+    input_dtype = ""
 
     trial = (tensors.vector(tensors.fixed(2), 48),)
 
@@ -50,6 +51,10 @@ class Mlp(Embed, name="mlp"):
     init_std: Annotated[
         float | None, Param("standard deviation of the initial weights; `none` keeps PyTorch's", gt=0)
     ] = None
+
+    def dtype(self, name: str) -> str:
+        """Numbers that become angles are float32, as timesteps are: half precision cannot hold a size of 2049."""
+        return "float32" if any(part.input == name and part.sinusoids for part in self.of) else self.input_dtype
 
     def infer(self, *inputs: TensorType, channels: int) -> TensorType:
         return tensors.vector(inputs[0].batch, channels)
@@ -75,10 +80,13 @@ class Mlp(Embed, name="mlp"):
     def forward(self, m: Parts, *inputs: Tensor) -> Tensor:
         import torch
 
-        x = inputs[0]
+        from netspec import ops
+
         if self.of:
             parts = [self._features(m, part, value) for part, value in zip(self.of, inputs, strict=True)]
             x = torch.cat(parts, dim=-1)  # (N, D)
+        else:
+            x = ops.cast_like(inputs[0], m.linear1.weight)
         return m.linear2(m.act(m.linear1(x)))  # type: ignore[no-any-return]  # a module's call is untyped
 
     def _width(self, inputs: Sequence[TensorType]) -> int:
@@ -91,7 +99,7 @@ class Mlp(Embed, name="mlp"):
         from netspec import ops
 
         if part.sinusoids is None:
-            return x  # (N, width)
+            return ops.cast_like(x, m.linear1.weight)  # (N, width)
         features = ops.timestep_embedding(
             x.flatten(), m.linear1.weight, part.sinusoids, "cos_sin", 10000.0, 0.0, 1.0
         )  # (N * width, sinusoids)

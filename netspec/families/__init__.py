@@ -30,6 +30,10 @@ class Family(Component, kind="family", tag=""):
         """The inputs that the family takes without being told their names."""
         return []
 
+    def makes(self, spec: Spec) -> list[str]:
+        """The outputs that the family makes."""
+        return list(spec.outputs)[:1]
+
 
 class ImagePart(Record, shorthand="input"):
     """One of the inputs that make up the image."""
@@ -57,10 +61,8 @@ class Denoiser(Family):
         """Add this network's nodes to the plan: from the image `x` to an image of `channels`."""
 
     def lower(self, b: Builder) -> Mapping[str, Value]:
-        name, output = next(iter(b.spec.outputs.items()))
-        channels = output.shape[1 if len(output.shape) > 3 else -1]
-        assert isinstance(channels, int)  # the planner refuses a word
-        return {name: self.denoise(b, self._picture(b), channels)}
+        (name,) = self.makes(b.spec)
+        return {name: self.denoise(b, self._picture(b), b.channels(name))}
 
     def mains(self, spec: Spec, inputs: Mapping[str, TensorType]) -> list[str]:
         """The image; more than one where the spec does not say how they are joined."""

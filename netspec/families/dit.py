@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from netspec.activations import Activation
 from netspec.builder import Builder
@@ -12,12 +13,18 @@ from netspec.fields import Param, choice
 from netspec.modulations import ModulationRule
 from netspec.plan import Value
 from netspec.positions import Position
-from netspec.registry import Record
+from netspec.positions.none import NoPosition
+from netspec.positions.rope import Rope
+from netspec.problems import Problem
+from netspec.registry import Component, Record
 from netspec.tensors import Layout
 from netspec.wiring.dit_block import DiTBlock, DiTHead
+from netspec.wiring.joint_block import JointBlock
+from netspec.wiring.parallel_block import ParallelBlock
 from netspec.wiring.patch import Patchify, Unpatchify
 from netspec.wiring.projection import LinearProjection, MlpProjection, SharedModulation
-from netspec.wiring.token_join import AppendTokens, DropTokens, Sequence
+from netspec.wiring.rotary import RotaryTable
+from netspec.wiring.token_join import AppendMask, AppendTokens, DropTokens, Sequence, SkipTokens
 
 CONDITIONING = "conditioning"  # as `context.input`: the conditioning vectors themselves, as tokens
 
@@ -29,20 +36,43 @@ class Context(Record):
         str, Param("the input that holds the tokens, or `conditioning` for the conditioning vectors", refers="input")
     ]
     attention: Annotated[
-        Literal["in_context", "cross"], Param("appended to the image's tokens, or attended to in every block")
+        Literal["in_context", "cross", "joint"],
+        Param(
+            "appended to the image's tokens; attended to in every block; or a second stream with weights of its own, "
+            "attended to and attending"
+        ),
     ] = "cross"
     project: Annotated[
         Literal["linear", "mlp", "none"],
         Param("how an input's tokens come to hidden_size; the conditioning vectors already have it"),
     ] = "linear"
     norm: Annotated[Literal["layer", "none"], Param("before the queries of cross-attention")] = "layer"
+    mask: Annotated[
+        str | None,
+        Param(
+            "the input that says which tokens there are, [batch, tokens]: 1 for a token, 0 for padding",
+            refers="input",
+            layout="mask",
+        ),
+    ] = None
+    update_last: Annotated[bool, Param("of `joint`: let the last block change the context, which nothing reads")] = True
+    ids: Annotated[
+        str | None,
+        Param(
+            "the input that holds the coordinates of the context's tokens for rotary positions, [batch, tokens, axes]; "
+            "by default all are zero",
+            refers="input",
+            dtype="float32",
+        ),
+    ] = None
 
 
 class DiT(Denoiser, name="dit"):
     """Patchify, positions, `depth` transformer blocks, a modulated head, unpatchify.
 
     Peebles & Xie 2023, arXiv:2212.09748. The paper's four conditionings: `modulation: adaln_zero` or `adaln`, or
-    `modulation: none` with `context: {input: conditioning, attention: in_context | cross}`.
+    `modulation: none` with `context: {input: conditioning, attention: in_context | cross}`. With `attention: joint`,
+    the MM-DiT of Esser et al. 2024, arXiv:2403.03206; with `single_depth`, blocks of one stream follow those of two.
     """
 
     convention = "dit"
@@ -59,16 +89,34 @@ class DiT(Denoiser, name="dit"):
     act: Annotated[Activation, Param("inside the MLP")] = choice("gelu", approximate="tanh")
     modulation: Annotated[ModulationRule, Param("how the conditioning vector enters the blocks")] = choice("adaln_zero")
     qk_norm: Annotated[Literal["none", "rms"], Param("norm of queries and keys, per head")] = "none"
+    mlp_norm_eps: Annotated[
+        float, Param("added to the variance in the norm before each MLP; in every other norm it is 1e-6", gt=0)
+    ] = 1e-6
     pos_embed: Annotated[Position, Param("how tokens learn their place")] = choice("sincos")
     context: Annotated[Context | None, Param("a token sequence that the blocks read")] = None
+    dual_attention: Annotated[
+        int | tuple[int, ...],
+        Param(
+            "joint blocks in which the image also attends to itself alone: how many, from the first on, or which, "
+            "from 0",
+            ge=0,
+        ),
+    ] = 0
+    single_depth: Annotated[
+        int,
+        Param(
+            "blocks after those, in which all tokens share weights and the MLP stands beside attention", ge=0, le=1024
+        ),
+    ] = 0
 
     @property
     def takes(self) -> Layout:
         return "image" if self.patch_size else "tokens"
 
     def denoise(self, b: Builder, x: Value, channels: int) -> Value:
+        self._misfits(b)
         picture = x
-        x = self._tokens(b, x)
+        grid, x = self._tokens(b, x)
         vector, context = self._vector(b), self._context(b)
         told = vector
         if vector is not None and self.modulation.shared:
@@ -76,7 +124,7 @@ class DiT(Denoiser, name="dit"):
             told = b.add(
                 "modulation", SharedModulation(), vector, channels=width, at=("dit", "modulation"), stage="embed"
             )
-        x = self._blocks(b, x, told, context)
+        x = self._blocks(b, grid, x, told, context)
         head, sides = DiTHead(modulation=self.modulation), [vector] if vector is not None else []
         if self.patch_size is None:
             return b.add("head", head, x, *sides, channels=channels, at=("dit",), stage="head")
@@ -85,36 +133,168 @@ class DiT(Denoiser, name="dit"):
         rule = Unpatchify(patch_size=self.patch_size)
         return b.add("unpatchify", rule, x, picture, at=("dit", "patch_size"), stage="head")
 
-    def _tokens(self, b: Builder, x: Value) -> Value:
-        """The image as tokens of hidden_size that know their place."""
+    def _tokens(self, b: Builder, x: Value) -> tuple[Value, Value]:
+        """The grid of patches (of a sequence: the sequence), and tokens of hidden_size that know their place."""
         if self.patch_size is None:
-            return b.add(
+            x = b.add(
                 "patch_embed", LinearProjection(), x, channels=self.hidden_size, at=("dit",), stage="embed"
             )  # fmt: skip
-        x = b.add(
+            return x, x
+        grid = b.add(
             "patch_embed", Patchify(patch_size=self.patch_size), x,
             channels=self.hidden_size, at=("dit", "patch_size"), stage="embed",
         )  # fmt: skip
         at, near = ("dit", "pos_embed"), ("dit", "hidden_size")
-        return b.add("pos_embed", self.pos_embed, x, at=at, near=near, stage="embed")
+        return grid, b.add("pos_embed", self.pos_embed, grid, at=at, near=near, stage="embed")
 
-    def _blocks(self, b: Builder, x: Value, told: Value | None, context: Value | None) -> Value:
-        appended = self.context is not None and self.context.attention == "in_context"
-        tokens = x
-        if appended and context is not None:
-            x = b.add("append_context", AppendTokens(), x, context, at=("dit", "context"), stage="embed")
-            context = None
-        block = DiTBlock(
-            num_heads=self.num_heads, head_dim=self.head_dim, mlp_ratio=self.mlp_ratio, act=self.act,
-            modulation=self.modulation, qk_norm=self.qk_norm, cross=context is not None,
-            cross_norm=self.context.norm if self.context is not None else "layer",
-        )  # fmt: skip
-        sides = [value for value in (told, context) if value is not None]
+    def _blocks(self, b: Builder, grid: Value, image: Value, told: Value | None, context: Value | None) -> Value:
+        """All blocks, on the image's tokens or on one sequence with those of the context; the image's tokens."""
+        how = self.context.attention if self.context is not None and context is not None else ""
+        x, beside = image, [context] if context is not None else []
+        if how in ("in_context", "joint"):
+            join = AppendTokens(order="context_first" if how == "joint" else "image_first")
+            x = b.add("append_context", join, x, *beside, at=("dit", "context"), stage="embed")
+            beside = [self._length(b, context)] if how == "joint" and context is not None else []
+        table = self._rotary(b, grid, image, x, context if x is not image else None)
+        mask = self._mask(b, image, context)
+        choices = {**self._choices, "rotary": table is not None, "masked": mask is not None}
+        at, near = ("dit",), ("dit", "hidden_size")
         for index in range(self.depth):
-            x = b.add(f"block_{index}", block, x, *sides, at=("dit",), near=("dit", "hidden_size"), stage="blocks")
-        if appended:
-            x = b.add("drop_context", DropTokens(), x, tokens, at=("dit", "context"), stage="head")
+            joint = how == "joint"
+            block = self._joint_block(index, choices) if joint else self._dit_block(how == "cross", choices)
+            sides = [value for value in (told, *beside, table, mask) if value is not None]
+            x = b.add(f"block_{index}", block, x, *sides, at=at, near=near, stage="blocks")
+        if how == "cross":
+            mask, choices["masked"] = None, False  # what it hides is not in the sequence
+        for index in range(self.single_depth):
+            sides = [value for value in (told, table, mask) if value is not None]
+            single = ParallelBlock(**choices)
+            x = b.add(f"single_{index}", single, x, *sides, at=at, near=near, stage="blocks")
+        if how == "in_context":
+            x = b.add("drop_context", DropTokens(), x, image, at=("dit", "context"), stage="head")
+        elif how == "joint" and self.context is not None and self.context.update_last:
+            x = b.add("drop_context", SkipTokens(), x, *beside, at=("dit", "context"), stage="head")
         return x
+
+    @property
+    def _choices(self) -> dict[str, Any]:
+        """What all kinds of blocks are told."""
+        return {
+            "num_heads": self.num_heads, "head_dim": self.head_dim, "mlp_ratio": self.mlp_ratio, "act": self.act,
+            "modulation": self.modulation, "qk_norm": self.qk_norm,
+        }  # fmt: skip
+
+    def _dit_block(self, cross: bool, choices: Mapping[str, Any]) -> Component:
+        norm = self.context.norm if self.context is not None else "layer"
+        return DiTBlock(**choices, cross=cross, cross_norm=norm, mlp_norm_eps=self.mlp_norm_eps)
+
+    def _joint_block(self, index: int, choices: Mapping[str, Any]) -> Component:
+        dual, last = self.dual_attention, index == self.depth - 1
+        assert self.context is not None  # the other stream
+        return JointBlock(
+            **choices,
+            dual=index < dual if isinstance(dual, int) else index in dual,
+            update_context=self.context.update_last or not last,
+        )
+
+    def _rotary(self, b: Builder, grid: Value, image: Value, x: Value, context: Value | None) -> Value | None:
+        """The angles of every token of the sequence `x`, in which the context, where it is a part, may come first."""
+        rule = self.pos_embed
+        if not isinstance(rule, Rope):
+            return None
+        head = self.head_dim or self.hidden_size // (self.num_heads or self.hidden_size)
+        if (self.head_dim or self.num_heads) and sum(rule.axes) != head:
+            b.problem(
+                Problem(
+                    "NS308",
+                    f"the axes of rotary positions add up to {sum(rule.axes)} channels, a head has {head}",
+                    field="axes",
+                    label="must be equal",
+                    help=("every channel of a head belongs to one axis",),
+                ),
+                ("dit", "pos_embed"),
+            )
+        parts: list[tuple[Literal["ids", "grid", "origin"], Value]] = [
+            ("ids", self._ids(b, rule, rule.ids, image, ("dit", "pos_embed", "ids"))) if rule.ids else ("grid", grid)
+        ]
+        if context is not None and self.context is not None:
+            place, ids = 0 if self.context.attention == "joint" else 1, self.context.ids
+            if ids is None:
+                parts.insert(place, ("origin", context))
+            else:
+                parts.insert(place, ("ids", self._ids(b, rule, ids, context, ("dit", "context", "ids"))))
+        table = RotaryTable(axes=rule.axes, theta=rule.theta, parts=tuple(part for part, _ in parts))
+        return b.add("rotary", table, x, *(place for _, place in parts), at=("dit", "pos_embed"), stage="embed")
+
+    def _ids(self, b: Builder, rule: Rope, name: str, tokens: Value, at: SpecPath) -> Value:
+        """The input with the coordinates of `tokens`."""
+        value, wanted = b.input(name), tokens.type.wide(len(rule.axes))
+        if [size.values for size in value.type.shape] != [size.values for size in wanted.shape]:
+            b.problem(
+                Problem(
+                    "NS313",
+                    f"`{name}` is {b.spec.inputs[name]}, coordinates of these tokens on {len(rule.axes)} axes are {wanted}",
+                    label="one row for each token",
+                    help=(f"write it with the sizes of the tokens, and a last size of {len(rule.axes)}",),
+                ),
+                at,
+            )
+        return value
+
+    def _mask(self, b: Builder, image: Value, context: Value | None) -> Value | None:
+        """Which tokens attention sees, where the spec says: of the context, or of the sequence that it is a part of."""
+        if context is None or self.context is None or self.context.mask is None:
+            return None
+        mask = b.mask(self.context.mask, context, ("dit", "context", "mask"))
+        if self.context.attention == "cross":
+            return mask
+        join = AppendMask(order="context_first" if self.context.attention == "joint" else "image_first")
+        return b.add("append_mask", join, image, mask, at=("dit", "context"), stage="embed")
+
+    def _length(self, b: Builder, context: Value) -> Value:
+        """A value with as many tokens as the context, and one that is there in any case: the input itself."""
+        assert self.context is not None  # its owner
+        return b.input(self.context.input) if self.context.input in b.inputs else context
+
+    def _misfits(self, b: Builder) -> None:
+        """NS318 for choices that the rest of the network has no place for."""
+        joint = self.context is not None and self.context.attention == "joint"
+        for field, message, help in self._without_effect(joint):
+            b.problem(Problem("NS318", message, field=field, label="not with the rest", help=(help,)), ("dit",))
+
+    def _without_effect(self, joint: bool) -> Iterator[tuple[str, str, str]]:
+        """(key, what is wrong, what to do)."""
+        rope, context, dual = isinstance(self.pos_embed, Rope), self.context, self.dual_attention
+        if self.patch_size is None and not isinstance(self.pos_embed, NoPosition):
+            if not isinstance(self.pos_embed, Rope):
+                message = f"positions `{self.pos_embed.name}` are those of a patch grid, and the input is a sequence"
+                yield "pos_embed", message, "write `pos_embed: none`, or `rope` with `ids`, the coordinates as an input"
+            elif self.pos_embed.ids is None:
+                message = "a sequence without `ids` has no coordinates for rotary positions"
+                yield "pos_embed", message, "add `ids`: the input [batch, tokens, axes] that holds them"
+        if context is not None and context.ids is not None and not rope:
+            yield (
+                "context.ids",
+                "coordinates of the context are for rotary positions",
+                "write `pos_embed: {type: rope, …}`",
+            )
+        if self.mlp_norm_eps != 1e-6 and joint:
+            yield "mlp_norm_eps", "blocks of two streams have 1e-6 in every norm", "take it out"
+        if context is not None and not context.update_last and not joint:
+            yield "context.update_last", "only `attention: joint` updates the context", "take it out"
+        if context is not None and not context.update_last and self.single_depth:
+            message = f"the context is read by {self.single_depth} more blocks, and the last joint one must update it"
+            yield "context.update_last", message, "write `update_last: true`, or `single_depth: 0`"
+        beyond = dual > self.depth if isinstance(dual, int) else any(index >= self.depth for index in dual)
+        if dual and not joint:
+            yield (
+                "dual_attention",
+                "a second attention stands beside a joint one",
+                "write `context: {attention: joint}`",
+            )
+        elif beyond:
+            message = f"dual_attention names blocks beyond the last of {self.depth}"
+            yield "dual_attention", message, f"at most {self.depth}, or indices up to {self.depth - 1}"
 
     def _vector(self, b: Builder) -> Value | None:
         """The conditioning vector, where the modulation uses one."""
@@ -136,6 +316,8 @@ class DiT(Denoiser, name="dit"):
             b.lacks_conditioning("context", CONDITIONING, at)
             return None
         tokens, rule = b.context(self.context.input, at), _PROJECTIONS.get(self.context.project)
+        if tokens.type.layout != "tokens":
+            return None
         if rule is None:
             return tokens
         return b.add("context_embed", rule, tokens, channels=self.hidden_size, at=at, stage="embed")

@@ -42,6 +42,14 @@ class GroupNorm(Norm, name="group"):
                 subject=str(x.channels),
                 fits=frozenset(n for n in range(1, min(x.channels, 1024) + 1) if x.channels % n == 0),
             )
+        elif x.channels == self.groups and all(size.at("min") == 1 for size in x.sizes):
+            yield Problem(
+                "NS308",
+                "group norm of one pixel in groups of one channel is always zero: the image is 1x1 here",
+                field="groups",
+                label="needs more than one number per group",
+                help=("use fewer groups, fewer levels or a larger image",),
+            )
 
     def cost(self, x: TensorType, out: TensorType) -> Cost:
         return costs.affine(x.channels) if self.affine else Cost()

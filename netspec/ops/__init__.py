@@ -8,8 +8,10 @@ calls (silu, add, cat, chunk …) and these. Each is a pure function of tensors,
 from netspec.ops.attention import attention
 from netspec.ops.embedding import cast_like, fourier_embedding, timestep_embedding
 from netspec.ops.modulate import modulate, modulate_channels
-from netspec.ops.resample import blur, crop_like, resize_like, upsample_bilinear, upsample_nearest
-from netspec.ops.tokens import crop_positions, from_tokens, keep_tokens, to_tokens, unpatchify
+from netspec.ops.positions import sincos_positions
+from netspec.ops.resample import blur, crop_like, pad_like, resize_like, upsample_bilinear, upsample_nearest
+from netspec.ops.rotary import grid_positions, origin_positions, rotary_table, rotate
+from netspec.ops.tokens import crop_positions, from_tokens, keep_tokens, skip_tokens, to_tokens, unpatchify
 
 LEAVES = (
     attention,
@@ -19,10 +21,17 @@ LEAVES = (
     crop_positions,
     fourier_embedding,
     from_tokens,
+    grid_positions,
     keep_tokens,
     modulate,
     modulate_channels,
+    origin_positions,
+    pad_like,
     resize_like,
+    rotary_table,
+    rotate,
+    sincos_positions,
+    skip_tokens,
     timestep_embedding,
     to_tokens,
     unpatchify,
@@ -39,10 +48,17 @@ __all__ = [
     "crop_positions",
     "fourier_embedding",
     "from_tokens",
+    "grid_positions",
     "keep_tokens",
     "modulate",
     "modulate_channels",
+    "origin_positions",
+    "pad_like",
     "resize_like",
+    "rotary_table",
+    "rotate",
+    "sincos_positions",
+    "skip_tokens",
     "timestep_embedding",
     "to_tokens",
     "unpatchify",

@@ -40,3 +40,9 @@ def crop_like(x: Tensor, like: Tensor) -> Tensor:
     top = (x.shape[-2] - like.shape[-2]) // 2
     left = (x.shape[-1] - like.shape[-1]) // 2
     return x[..., top : top + like.shape[-2], left : left + like.shape[-1]]
+
+
+def pad_like(x: Tensor, like: Tensor) -> Tensor:
+    """`x` with zeros around it at the spatial size of `like`; an odd pixel goes at the end. Both (N, *, H, W)."""
+    height, width = like.shape[-2] - x.shape[-2], like.shape[-1] - x.shape[-1]
+    return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))

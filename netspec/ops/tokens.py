@@ -33,6 +33,11 @@ def keep_tokens(x: Tensor, like: Tensor) -> Tensor:
     return x[:, : like.shape[1]]
 
 
+def skip_tokens(x: Tensor, like: Tensor) -> Tensor:
+    """The tokens of `x` after the first ones, which are as many as `like` has. x: (N, n + T, C); like: (N, n, *)."""
+    return x[:, like.shape[1] :]
+
+
 def crop_positions(table: Tensor, like: Tensor, patch_size: int, crop: Literal["center", "corner"]) -> Tensor:
     """The part of a square position table that an image's patch grid covers.
 

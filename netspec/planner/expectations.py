@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netspec.errors import Diagnostic
+from netspec.errors import Diagnostic, SpecPath, path_text
 from netspec.plan import Plan
 
 
@@ -35,16 +35,36 @@ def unmet(plan: Plan) -> Iterator[Diagnostic]:
             help=("run `netspec show` for where they are, or update the number",),
             path="expect.gflops",
         )
-    shape = tuple(size.opt for size in next(iter(plan.outputs.values())).type.shape)
-    if expect.output is not None and expect.output != shape:
-        yield Diagnostic(
-            "NS404",
-            f"the output is {list(shape)} at opt, the spec expects {list(expect.output)}",
-            spec.place(("expect", "output")).value,
-            _difference(expect.output, shape),
-            help=("update the sizes, or those of `output`",),
-            path="expect.output",
-        )
+    yield from _outputs(plan)
+
+
+def _outputs(plan: Plan) -> Iterator[Diagnostic]:
+    """NS404 for every output that has other sizes; a list alone is that of the only output."""
+    wanted, spec = plan.spec.expect.output, plan.spec
+    if isinstance(wanted, tuple):
+        if len(plan.outputs) > 1:
+            yield Diagnostic(
+                "NS404",
+                f"the network has {len(plan.outputs)} outputs, the spec expects the sizes of one",
+                spec.place(("expect", "output")).value,
+                "whose?",
+                help=(f"write them by name: `output: {{{next(iter(plan.outputs))}: {list(wanted)}}}`",),
+                path="expect.output",
+            )
+            return
+        wanted = dict.fromkeys(plan.outputs, wanted)
+    for name, sizes in (wanted or {}).items():
+        shape = tuple(size.opt for size in plan.outputs[name].type.shape)
+        at: SpecPath = ("expect", "output", name) if len(plan.outputs) > 1 else ("expect", "output")
+        if sizes != shape:
+            yield Diagnostic(
+                "NS404",
+                f"{plan.called(name)} is {list(shape)} at opt, the spec expects {list(sizes)}",
+                spec.place(at).value,
+                _difference(sizes, shape),
+                help=("update the sizes, or those of `output`",),
+                path=path_text(at),
+            )
 
 
 def _difference(wanted: tuple[int, ...], actual: tuple[int, ...]) -> str:

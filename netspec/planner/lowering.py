@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+from netspec import tensors
 from netspec.builder import Builder
 from netspec.embeds import Embed
 from netspec.errors import Diagnostic, Label, SpecPath, path_text, raise_all
 from netspec.families import Denoiser
-from netspec.plan import Node, Plan, Value
+from netspec.fields import Param
+from netspec.plan import Node, Plan, Value, needed
 from netspec.planner import shapes, sizes
 from netspec.planner.expectations import unmet
 from netspec.planner.placing import diagnose
-from netspec.registry import referred
+from netspec.registry import references, referred
 from netspec.spec import Input, Spec
 from netspec.tensors import TensorType
 
@@ -25,42 +27,52 @@ def lower(spec: Spec) -> Plan:
 
     Raises ShapeError, UnknownName or ExpectationError with everything that is wrong, each at its place in the spec.
     """
-    inputs = {name: _type(spec, name, value) for name, value in spec.inputs.items()}
-    raise_all([*shapes.problems(spec), *_input_problems(spec, inputs), *_rank_problems(spec)])
+    params = dict(references(spec.family))
+    inputs = {name: _type(spec, name, value, params.get(name, Param(""))) for name, value in spec.inputs.items()}
+    raise_all([*shapes.problems(spec), *_input_problems(spec, inputs), *_output_problems(spec), *_rank_problems(spec)])
     builder = Builder(spec, inputs)
-    made = spec.family.lower(builder)
+    lowered = spec.family.lower(builder)
+    made = {name: lowered[name] for name in spec.outputs}  # in the spec's order
     found = [*sizes.indivisible(spec, builder.nodes), *diagnose(spec, builder.problems)]
     if not found:
         for name, output in spec.outputs.items():
-            found += sizes.mismatch(spec, name, output, made[name], builder.nodes)
+            found += sizes.mismatch(spec, name, output, made[name], needed(builder.nodes, [made[name]]))
     found += [] if found else _lost_inputs(spec, made.values(), builder.nodes)
     raise_all([*found, *_name_problems(spec, builder)])
-    plan = Plan(spec, MappingProxyType(inputs), tuple(builder.nodes), MappingProxyType(dict(made)))
+    plan = Plan(spec, MappingProxyType(inputs), tuple(builder.nodes), MappingProxyType(made))
     raise_all([*_unaddressable(plan), *unmet(plan)])
     return plan
 
 
-def _type(spec: Spec, name: str, value: Input) -> TensorType:
+def _type(spec: Spec, name: str, value: Input, param: Param) -> TensorType:
     batch, *rest = [spec.size(word) for word in value.shape]
     embedded = spec.embedded.get(name)
-    dtype = value.dtype or (spec.conditioning[embedded].input_dtype if embedded else "")
+    dtype = value.dtype or (spec.conditioning[embedded].dtype(name) if embedded else "")
     match rest:
         case []:
             return TensorType("index", batch, dtype=dtype or "float32")
+        case [count] if param.layout == "mask":
+            return tensors.mask(batch, count, value.dtype or "int64")
         case [width]:
-            return TensorType("vector", batch, width.opt, dtype=value.dtype)
+            return TensorType("vector", batch, width.opt, dtype=dtype)
         case [count, width]:
-            return TensorType("tokens", batch, width.opt, (count,), dtype=value.dtype)
+            return TensorType("tokens", batch, width.opt, (count,), dtype=value.dtype or param.dtype)
         case _:
             channels, *grid = rest
             return TensorType("image", batch, channels.opt, tuple(grid), dtype=value.dtype)
 
 
 def _input_problems(spec: Spec, inputs: Mapping[str, TensorType]) -> Iterator[Diagnostic]:
-    """NS204 where there is no image or more than one, and for every input that nothing uses."""
+    """NS204 where there is no image or more than one, and for every input that nothing uses; NS203 for one that the
+    family takes by a name that the spec does not have, NS314 for one that is no image."""
     mains = spec.family.mains(spec, inputs)
     if isinstance(spec.family, Denoiser):
         yield from _image_problems(spec, spec.family, mains)
+    for name in mains:
+        if name not in inputs:
+            yield _absent(spec, "NS203", "input", name)
+        elif inputs[name].layout != shapes.takes(spec):
+            yield shapes.no_image(spec, name)
     used = {*mains, *spec.embedded, *referred(spec.family)}
     for name in inputs:
         if name not in used:
@@ -72,6 +84,41 @@ def _input_problems(spec: Spec, inputs: Mapping[str, TensorType]) -> Iterator[Di
                 help=(f"embed it (`conditioning: {{{name}: …}}`), or name it as the `context` of a transformer",),
                 path=f"inputs.{name}",
             )
+
+
+def _output_problems(spec: Spec) -> Iterator[Diagnostic]:
+    """NS216 for every output that the family makes and the spec lacks, NS314 for every one that nothing makes."""
+    made = spec.family.makes(spec)
+    for name in made:
+        if name not in spec.outputs:
+            yield _absent(spec, "NS216", "output", name)
+    for name in spec.outputs:
+        if name not in made:
+            makes = " and ".join(f"`{each}`" for each in made) or "nothing"
+            yield Diagnostic(
+                "NS314",
+                f"`{spec.family.name}` does not make the output `{name}`",
+                shapes.written(spec, name),
+                f"it makes {makes}",
+                help=(f"take it out, or give it the name of what `{spec.family.name}` makes",),
+                path=f"outputs.{name}",
+            )
+
+
+def _absent(spec: Spec, code: str, what: str, name: str) -> Diagnostic:
+    """For a name that the family's own default gives, where the spec's names differ."""
+    family = spec.family.name
+    return Diagnostic(
+        code,
+        f"unknown {what} `{name}`",
+        spec.place((family,)).key,
+        f"`{family}` needs it",
+        help=(
+            f"{what}s of this spec: {', '.join(f'`{each}`' for each in getattr(spec, f'{what}s'))}; "
+            f"call one so, or tell `{family}` its name",
+        ),
+        path=family,
+    )
 
 
 def _image_problems(spec: Spec, family: Denoiser, mains: Sequence[str]) -> Iterator[Diagnostic]:
@@ -124,10 +171,8 @@ def _wanted(rule: Embed) -> str:
 
 def _lost_inputs(spec: Spec, made: Iterable[Value], nodes: Sequence[Node]) -> Iterator[Diagnostic]:
     """NS204 for every input that the output does not depend on, though the spec gives it a use."""
-    reached = {value.name for value in made}
-    for node in reversed(nodes):
-        if node.name in reached:
-            reached.update(value.name for value in node.inputs)
+    wanted = tuple(made)
+    reached = {value.name for value in (*wanted, *(value for node in needed(nodes, wanted) for value in node.inputs))}
     for name in spec.inputs:
         if name not in reached:
             embedded = name in spec.embedded

@@ -31,13 +31,14 @@ def points(plan: Plan) -> list[Point]:
     found: dict[tuple[int, ...], Point] = {}
     for name, env in _settings(plan):
         if tuple(env.values()) not in found:
-            there = lower(pinned(plan.spec, env))
+            there = lower(pinned(plan.spec, env)).only(list(plan.outputs))
             found[tuple(env.values())] = Point(name, env, there.cost.macs, there.peak_elements)
     return list(found.values())
 
 
 def _settings(plan: Plan) -> Iterator[tuple[str, Env]]:
-    dims = plan.spec.dims
+    words = {word for type_ in plan.inputs.values() for size in type_.shape for word in size.words}
+    dims = {name: dim for name, dim in plan.spec.dims.items() if name in words}  # those of a part, where it is one
     yield "min", {name: dim.min for name, dim in dims.items()}
     yield "opt", {name: dim.opt for name, dim in dims.items()}
     yield "max", {name: dim.max for name, dim in dims.items()}
@@ -66,8 +67,8 @@ def multiples(plan: Plan) -> dict[str, int]:
 
 
 def pinned(spec: Spec, env: Env) -> Spec:
-    """The spec with every symbolic size fixed. What it expects of itself no longer applies."""
-    return _sized(spec, {name: Dim(env[name], env[name], env[name]) for name in spec.dims}, spec.document)
+    """The spec with these symbolic sizes fixed. What it expects of itself no longer applies."""
+    return _sized(spec, {**spec.dims, **{name: Dim(size, size, size) for name, size in env.items()}}, spec.document)
 
 
 def narrowed(spec: Spec, target: str) -> Spec:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from netspec.errors import Diagnostic, Label, Span, SpecPath, path_text
 from netspec.families import Denoiser
+from netspec.registry import references
 from netspec.spec import Input, Spec
 from netspec.tensors import Layout
 
@@ -37,31 +38,44 @@ def _ranks(spec: Spec) -> Iterator[Diagnostic]:
             help=(f"write {IMAGE}; frames can be joined along the batch or the channels",),
             path=path_text(at),
         )
-    for at, value in _shapes(spec):
-        if at[0] != "inputs" and len(value.shape) < (3 if _takes(spec) == "tokens" else 4):
-            yield Diagnostic(
-                "NS314",
-                f"the output of `{family}` is an image",
-                spec.place(at).value,
-                f"{len(value.shape)} size{'s' if len(value.shape) > 1 else ''}",
-                help=(f"write {IMAGE}",),
-                path=path_text(at),
-            )
+    for name, value in spec.outputs.items():
+        if len(value.shape) < (3 if takes(spec) == "tokens" else 4):
+            yield _no_image(spec, _output(spec, name), value, f"the output of `{family}` is an image")
 
 
-def _takes(spec: Spec) -> Layout:
+def no_image(spec: Spec, name: str) -> Diagnostic:
+    """NS314 for an input that the family takes as an image, and that is none."""
+    message = f"`{spec.family.name}` takes `{name}` as an image"
+    return _no_image(spec, ("inputs", name), spec.inputs[name], message)
+
+
+def _no_image(spec: Spec, at: SpecPath, value: Input, message: str) -> Diagnostic:
+    return Diagnostic(
+        "NS314",
+        message,
+        spec.place(at).value,
+        f"{len(value.shape)} size{'s' if len(value.shape) > 1 else ''}",
+        help=(f"write {IMAGE}",),
+        path=path_text(at),
+    )
+
+
+def takes(spec: Spec) -> Layout:
+    """What the family takes as its image."""
     return spec.family.takes if isinstance(spec.family, Denoiser) else "image"
 
 
 def _words(spec: Spec) -> Iterator[Diagnostic]:
     """Channels and widths decide how large the weights are: they are numbers, or words of one value."""
+    masks = {name for name, param in references(spec.family) if param.layout == "mask"}
     for at, value in _shapes(spec):
+        if at[-1] in masks:
+            continue
         axis = 1 if len(value.shape) in (2, 4) else len(value.shape) - 1
         word = value.shape[axis]
         if len(value.shape) not in (2, 3, 4) or not isinstance(word, str):
             continue
-        dim = spec.dims[word]
-        if at[0] != "inputs" or dim.min != dim.max:
+        if at[0] != "inputs" or spec.dims[word].min != spec.dims[word].max:
             what = "width" if len(value.shape) < 4 else "channels" if at[0] == "inputs" else "output's channels"
             yield Diagnostic(
                 "NS314",
@@ -93,8 +107,18 @@ def _shapes(spec: Spec) -> Iterator[tuple[SpecPath, Input]]:
     for name, value in spec.inputs.items():
         yield ("inputs", name), value
     for name, value in spec.outputs.items():
-        known = spec.document is not None and ("outputs", name) in spec.document.places
-        yield (("outputs", name) if known else ("output",)), value
+        yield _output(spec, name), value
+
+
+def _output(spec: Spec, name: str) -> SpecPath:
+    """Where an output's sizes are written: under its name, or as the only one."""
+    known = spec.document is not None and ("outputs", name) in spec.document.places
+    return ("outputs", name) if known else ("output",)
+
+
+def written(spec: Spec, name: str) -> Span | None:
+    """The key that names an output."""
+    return spec.place(_output(spec, name)).key
 
 
 def _size(spec: Spec, at: SpecPath, axis: int) -> Span:

@@ -7,11 +7,11 @@ from fractions import Fraction
 from itertools import pairwise
 from math import lcm
 
-from netspec.errors import Diagnostic, Span, SpecPath
+from netspec.errors import Diagnostic, Span, SpecPath, path_text
 from netspec.plan import Node, Value
-from netspec.resample import Upsample
+from netspec.resample import Pool, Upsample
 from netspec.spec import Input, Spec
-from netspec.tensors import Point, Size
+from netspec.tensors import Number, Point, Size
 from netspec.wiring.patch import Patchify
 
 POINTS: tuple[Point, ...] = ("min", "opt", "max")
@@ -19,18 +19,34 @@ POINTS: tuple[Point, ...] = ("min", "opt", "max")
 
 def indivisible(spec: Spec, nodes: Sequence[Node]) -> Iterator[Diagnostic]:
     """NS301 for every size of an image input that some node cannot divide, or of which nothing is left."""
-    for name, value in spec.inputs.items():
-        if len(value.shape) < 4:
+    mains = spec.family.mains(spec, {})
+    claimed: set[str] = set()  # nodes of an earlier image: one that is brought to its size is not at fault as well
+    told: set[int | str] = set()
+    for name in [*mains, *(name for name in spec.inputs if name not in mains)]:
+        shape = spec.inputs[name].shape
+        if len(shape) < 4:
             continue
-        seen: set[int | str] = set()
-        for axis, word in enumerate(value.shape[2:]):
-            if word not in seen:
-                seen.add(word)
-                yield from _axis(spec, name, axis, word, nodes)
+        reached = [node for node in _reached(name, nodes) if node.name not in claimed]
+        claimed.update(node.name for node in reached)
+        for word in dict.fromkeys(shape[2:]):
+            if word not in told:
+                yield from _axis(spec, name, shape.index(word, 2) - 2, word, reached)
+        told.update(word for word in shape if isinstance(word, str))
+
+
+def _reached(name: str, nodes: Sequence[Node]) -> list[Node]:
+    """The image nodes that depend on an input."""
+    names, found = {name}, []
+    for node in nodes:
+        if any(value.name in names for value in node.inputs):
+            names.add(node.name)
+            found.append(node)
+    return [node for node in found if node.out.layout == "image"]
 
 
 def _axis(spec: Spec, name: str, axis: int, word: int | str, nodes: Sequence[Node]) -> Iterator[Diagnostic]:
-    sizes = [node.out.sizes[axis] for node in nodes if node.out.layout == "image" and len(node.out.sizes) > axis]
+    of_word = (node.out.sizes[axis] for node in nodes if len(node.out.sizes) > axis)
+    sizes = [size for size in of_word if (size.fixed if isinstance(word, int) else word in size.words)]
     broken = next((size for size in sizes if not size.whole), None)
     if broken is None:
         return
@@ -38,15 +54,16 @@ def _axis(spec: Spec, name: str, axis: int, word: int | str, nodes: Sequence[Nod
     points = {_span(spec, name, axis, word, point): point for point in POINTS}
     for span, point in points.items():
         index = POINTS.index(point)
-        if all(_good(size.values[index]) for size in sizes):
+        values = [size.values[index] for size in sizes]
+        if all(map(_good, values)):
             continue
         start = sizes[0].values[index] if not isinstance(word, int) else word
         given = getattr(spec.dims[word], point) if isinstance(word, str) else start
         subject = word if isinstance(word, str) else ("height", "width", "depth")[axis]
-        if same:
+        if same and not all(value == int(value) for value in values):
             yield _not_divisible(subject, given, _multiple(sizes, spec, name, axis), nodes, span)
         else:
-            yield _chain_breaks(subject, given, sizes, index, span)
+            yield _chain_breaks(subject, given, values, _valid(nodes), span)
 
 
 def _good(value: int | Fraction) -> bool:
@@ -82,18 +99,24 @@ def _not_divisible(subject: str, given: object, multiple: int, nodes: Sequence[N
         label = f"must be a multiple of {multiple} (2^{times}: {times + 1} levels)"
     below, above = given // multiple * multiple, (given // multiple + 1) * multiple
     nearest = f"{below} or {above}" if below else str(above)
-    return Diagnostic("NS301", message, span, label, help=(f"nearest valid: {nearest}",), path=f"dims.{subject}")
+    help = (f"nearest valid: {nearest}", *_rounding(nodes))
+    return Diagnostic("NS301", message, span, label, help=help, path=f"dims.{subject}")
 
 
-def _chain_breaks(subject: str, given: object, sizes: Sequence[Size], index: int, span: Span) -> Diagnostic:
-    values = [size.values[index] for size in sizes]
+def _rounding(nodes: Sequence[Node]) -> Iterator[str]:
+    """How a network that pools takes odd sizes."""
+    for pool in dict.fromkeys(node.component.name for node in nodes if isinstance(node.component, Pool)):
+        yield f"or round down: `downsample: {{type: {pool}, odd: floor}}` with `skip: {{pad: center}}`"
+
+
+def _chain_breaks(subject: str, given: object, values: Sequence[Number], valid: bool, span: Span) -> Diagnostic:
     end = next(i for i, value in enumerate(values) if not _good(value))
     chain = _runs([given, *values[: end + 1]])
     last, before = values[end], chain[-2]
     reason = f"{before} cannot be halved" if last > 0 else f"nothing is left after {before}"
     return Diagnostic(
         "NS301",
-        f"{subject} = {given} does not fit the valid convolutions",
+        f"{subject} = {given} does not fit the valid convolutions" if valid else f"{subject} = {given} is too small",
         span,
         reason,
         notes=(" -> ".join(_number(value) for value in chain),),
@@ -122,13 +145,14 @@ def mismatch(spec: Spec, name: str, output: Input, made: Value, nodes: Sequence[
     said = tuple(spec.size(word) for word in output.shape)
     got = made.type.shape
     path: SpecPath = ("output",) if spec.place(("output",)).key else ("outputs", name)
+    what = "output" if len(spec.outputs) == 1 else f"`{name}`"
     if len(said) != len(got):
         yield Diagnostic(
             "NS304",
-            f"output is {made.type}, the spec says {output}",
+            f"{what} is {made.type}, the spec says {output}",
             spec.place(path).value,
             f"the network gives {len(got)} sizes",
-            path="output",
+            path=path_text(path),
         )
         return
     for axis in range(2, len(got)) if len(got) > 3 else (1,):
@@ -138,20 +162,20 @@ def mismatch(spec: Spec, name: str, output: Input, made: Value, nodes: Sequence[
                 label = f"valid convolutions give {got[axis]}"
             yield Diagnostic(
                 "NS304",
-                f"output is {_grid(got)}, the spec says {_grid(said)}",
+                f"{what} is {_grid(got)}, the spec says {_grid(said)}",
                 spec.place((*path, axis)).value,
                 label,
                 notes=(chain(spec, nodes),) if _valid(nodes) else (),
-                path=f"output[{axis}]",
+                path=path_text((*path, axis)),
             )
             return
     if _differs(said[0], got[0]):
         yield Diagnostic(
             "NS304",
-            f"output's first size is {got[0]}, the spec says {said[0]}",
+            f"{what}'s first size is {got[0]}, the spec says {said[0]}",
             spec.place((*path, 0)).value,
             "the batch of the image",
-            path="output[0]",
+            path=path_text((*path, 0)),
         )
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from netspec import tensors
+from netspec.costs import Cost
+from netspec.fields import Param
 from netspec.registry import Component
 from netspec.tensors import TensorType
 
@@ -17,6 +21,26 @@ class Downsample(Component, kind="downsample", usual="conv"):
 
     def infer(self, x: TensorType, c: TensorType | None = None, *, channels: int | None = None) -> TensorType:
         return x.wide(channels or x.channels).sized(size / 2 for size in x.sizes)
+
+
+class Pool(Downsample):
+    """A downsampling without parameters that looks at one 2x2 window at a time.
+
+    With `odd: floor` the last row or column of an odd size is in no window: 33 becomes 16, which upsampling doubles to
+    32. So the choice stands with the pooling that loses the row, and the skip says who makes up for it: `pad` gives the
+    decoder the margin back (a network without such a skip fails at the join, NS310). It is said, not implied: a size
+    that does not divide is a mistake far more often than a wish, and stays one (NS301) until the spec allows it.
+    """
+
+    odd: Annotated[
+        Literal["refuse", "floor"], Param("odd sizes: refused, or halved and rounded down, without the last row")
+    ] = "refuse"
+
+    def infer(self, x: TensorType, c: TensorType | None = None, *, channels: int | None = None) -> TensorType:
+        return x.sized(size // 2 if self.odd == "floor" else size / 2 for size in x.sizes)
+
+    def cost(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> Cost:
+        return Cost()
 
 
 class Upsample(Component, kind="upsample", usual="nearest"):

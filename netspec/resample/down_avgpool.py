@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netspec.costs import Cost
-from netspec.resample import Downsample
+from netspec.resample import Pool
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:
@@ -14,13 +13,10 @@ if TYPE_CHECKING:
     from netspec.module import Parts
 
 
-class AveragePool(Downsample, name="avgpool"):
+class AveragePool(Pool, name="avgpool"):
     """The mean of each 2x2 window. Dhariwal & Nichol 2021, arXiv:2105.05233, App. A (inside their blocks)."""
 
     example = "avgpool"
-
-    def cost(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> Cost:
-        return Cost()
 
     def build(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> nn.Module:
         from torch import nn

@@ -27,13 +27,13 @@ class StridedConv(Downsample, name="conv"):
 
     example = "{type: conv, padding: asymmetric}"
 
-    kernel: Annotated[int, Param("kernel, odd", ge=3)] = 3
+    kernel: Annotated[int, Param("kernel; odd where the padding is asymmetric", ge=2)] = 3
     padding: Annotated[Literal["symmetric", "asymmetric"], Param("zeros on all sides, or at right and bottom")] = (
         "symmetric"
     )
 
     def check(self, x: TensorType, c: TensorType | None = None, *, channels: int | None = None) -> Iterator[Problem]:
-        if self.kernel % 2 == 0:
+        if self.kernel % 2 == 0 and self.padding == "asymmetric":
             yield even_kernel(self.kernel)
 
     def cost(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> Cost:
@@ -44,9 +44,10 @@ class StridedConv(Downsample, name="conv"):
 
         from netspec.module import assemble
 
-        pad = self.kernel // 2
         if self.padding == "symmetric":
+            pad = (self.kernel - 1) // 2
             return assemble(self, conv=nn.Conv2d(x.channels, out.channels, self.kernel, stride=2, padding=pad))
+        pad = self.kernel // 2
         margin = nn.ZeroPad2d((pad - 1, pad, pad - 1, pad))  # left, right, top, bottom
         return assemble(self, margin=margin, conv=nn.Conv2d(x.channels, out.channels, self.kernel, stride=2))
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netspec.costs import Cost
-from netspec.resample import Downsample
+from netspec.resample import Pool
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:
@@ -14,13 +13,10 @@ if TYPE_CHECKING:
     from netspec.module import Parts
 
 
-class MaxPool(Downsample, name="maxpool"):
+class MaxPool(Pool, name="maxpool"):
     """The largest of each 2x2 window. Ronneberger et al. 2015, arXiv:1505.04597, Sec. 2."""
 
-    example = "maxpool"
-
-    def cost(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> Cost:
-        return Cost()
+    example = "{type: maxpool, odd: floor}"
 
     def build(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> nn.Module:
         from torch import nn

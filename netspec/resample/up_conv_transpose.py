@@ -46,8 +46,13 @@ class TransposedConv(Upsample, name="conv_transpose"):
 
         from netspec.module import assemble
 
-        pad = self.kernel // 2 - 1
+        pad = self.margin
         return assemble(self, conv=nn.ConvTranspose2d(x.channels, out.channels, self.kernel, stride=2, padding=pad))
 
     def forward(self, m: Parts, x: Tensor, c: Tensor | None = None) -> Tensor:
         return m.conv(x)  # type: ignore[no-any-return]  # a module's call is untyped
+
+    @property
+    def margin(self) -> int:
+        """Pixels cut from each side, so that the size doubles exactly."""
+        return self.kernel // 2 - 1

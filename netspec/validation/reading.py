@@ -11,6 +11,7 @@ from netspec.document import Document
 from netspec.errors import SpecPath
 from netspec.fields import Choice, Either, Field, FieldType, ListOf, Optional, RecordOf, Slot
 from netspec.registry import Component, Record
+from netspec.tensors import factored
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,12 @@ class View:
             yield ("output",), output
 
     def words(self) -> Iterator[tuple[SpecPath, str]]:
-        """Every word that stands for a size."""
+        """Every word that stands for a size, alone or in an expression."""
         for path, sizes in self.shapes():
-            yield from (((*path, index), size) for index, size in enumerate(sizes) if isinstance(size, str))
+            for index, size in enumerate(sizes):
+                if isinstance(size, str):
+                    found = factored(size)
+                    yield (*path, index), found[0] if found else size
 
 
 def shared_default(family: str, field: Field) -> Any:

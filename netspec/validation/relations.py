@@ -176,6 +176,33 @@ def _unknown_input(view: View, path: SpecPath, name: str, span: Span) -> Diagnos
     )
 
 
+def _known_outputs(view: View) -> Iterator[Diagnostic]:
+    outputs = [*view.mapping("outputs"), *(["output"] if "output" in view.document.data else [])]
+    named: list[tuple[SpecPath, Any]] = [(path, v) for f, v, path in family_values(view) if f.param.refers == "output"]
+    for target in view.mapping("targets"):
+        given, at = view.mapping("targets", target).get("outputs"), ("targets", target, "outputs")
+        named += [((*at, index), name) for index, name in enumerate(given if isinstance(given, list) else [])]
+    for path, name in named:
+        if isinstance(name, str) and name not in outputs:
+            yield _unknown_output(path, name, outputs, value_span(view.document, path))
+    for name in view.mapping("expect", "output"):
+        if name not in outputs:
+            path = ("expect", "output", name)
+            yield _unknown_output(path, name, outputs, key_span(view.document, path))
+
+
+def _unknown_output(path: SpecPath, name: str, outputs: Sequence[str], span: Span) -> Diagnostic:
+    meant = nearest(name, outputs)
+    return Diagnostic(
+        "NS216",
+        f"unknown output `{name}`",
+        span,
+        f"did you mean `{meant}`?" if meant else "not an output of this spec",
+        help=() if meant else (f"outputs of this spec: {listed(outputs)}",),
+        path=path_text(path),
+    )
+
+
 def _known_convention(view: View) -> Iterator[Diagnostic]:
     name, known = view.document.data.get("convention"), conventions.names()
     if isinstance(name, str) and name not in known:
@@ -241,6 +268,7 @@ _RULES: tuple[Callable[[View], Iterator[Diagnostic]], ...] = (
     _used_sizes,
     _ordered_ranges,
     _known_inputs,
+    _known_outputs,
     _known_convention,
     _known_exporters,
     _shared_settings,

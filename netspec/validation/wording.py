@@ -107,7 +107,7 @@ def _hints(value: Any, raw: str, expected: str, v: Violation) -> Iterator[str]:
             yield "give it a value, or leave the key out"
     elif value is True and "the name of" in expected:
         yield "write a name, which `netspec list` shows, or leave the key out for the default"
-    elif isinstance(value, list) and v.path[0] == "unet" and "number" in expected:
+    elif isinstance(value, list) and v.path[0] in ("unet", "autoencoder") and "number" in expected:
         yield "one value holds for all; what differs from level to level is written in the rows of `levels`"
     elif number is not None and ("number" in expected):
         yield f"write {number} without the quotes"

@@ -20,7 +20,7 @@ _IMAGE = tensors.image(tensors.fixed(2), 3, tensors.fixed(8), tensors.fixed(6))
 
 
 class Resize(Plumbing, name="resize"):
-    """An image at the height and width of another. Nichol & Dhariwal 2021, arXiv:2102.09672, Sec. 3.3 (upsampling).
+    """An image at the height and width of another. Nichol & Dhariwal 2021, arXiv:2102.09672 (upsampling).
 
     forward(x, like): pixel centres are aligned, corners are not.
     """

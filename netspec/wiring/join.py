@@ -24,19 +24,32 @@ class Join(Wiring):
     """Joins the decoder's image with a skip of the encoder."""
 
     crop: Annotated[Literal["none", "center"], Param("cut the skip's margins down to the decoder's size")] = "none"
+    pad: Annotated[Literal["none", "center"], Param("give the decoder zeros around it up to the skip's size")] = "none"
     scale: Annotated[float, Param("factor of the skip", gt=0)] = 1.0
 
     trial = (_HALF, _HALF)
 
     def check(self, x: TensorType, skip: TensorType, channels: int | None = None) -> Iterator[Problem]:
-        if self.crop == "none" and x.sizes != skip.sizes:
+        if self.crop != "none" and self.pad != "none":
             yield Problem(
                 "NS310",
-                f"the skip is {_grid(skip)}, the decoder is {_grid(x)}",
+                "a skip is cut to the decoder's size, or the decoder is padded to the skip's",
+                field="pad",
+                label="not both",
+                help=("write `crop: center` or `pad: center`",),
+            )
+        if self.crop == self.pad == "none" and x.sizes != skip.sizes:
+            larger, smaller = _grids(skip, x)
+            yield Problem(
+                "NS310",
+                f"the skip is {larger}, the decoder is {smaller}",
                 field="crop",
                 label="sizes must be equal to join",
-                subject=f"{_grid(skip)} and {_grid(x)}",
-                help=("valid convolutions lose margins: write `crop: center`, or use `padding: same`",),
+                subject=f"{larger} and {smaller}",
+                help=(
+                    "valid convolutions lose margins: write `crop: center`, or use `padding: same`",
+                    "odd sizes that are rounded down lose a row: write `pad: center`",
+                ),
             )
 
     def cost(self, x: TensorType, skip: TensorType, out: TensorType) -> Cost:
@@ -47,12 +60,19 @@ class Join(Wiring):
 
         return assemble(self)
 
-    def _skip(self, x: Tensor, skip: Tensor) -> Tensor:
+    def _joined(self, x: TensorType, skip: TensorType) -> TensorType:
+        """The decoder at the size at which both meet."""
+        return x.sized(skip.sizes) if self.pad == "center" else x
+
+    def _meet(self, x: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
+        """Decoder and skip at one size, the skip scaled."""
         from netspec import ops
 
         if self.crop == "center":
             skip = ops.crop_like(skip, x)
-        return skip if self.scale == 1 else skip * self.scale
+        if self.pad == "center":
+            x = ops.pad_like(x, skip)
+        return x, skip if self.scale == 1 else skip * self.scale
 
 
 class Concat(Join, name="concat"):
@@ -61,12 +81,12 @@ class Concat(Join, name="concat"):
     order: Annotated[Literal["decoder_first", "skip_first"], Param("whose channels come first")] = "decoder_first"
 
     def infer(self, x: TensorType, skip: TensorType) -> TensorType:
-        return x.wide(x.channels + skip.channels)
+        return self._joined(x, skip).wide(x.channels + skip.channels)
 
     def forward(self, m: Parts, x: Tensor, skip: Tensor) -> Tensor:
         import torch
 
-        skip = self._skip(x, skip)  # (N, C_skip, H, W)
+        x, skip = self._meet(x, skip)  # (N, C, H, W), (N, C_skip, H, W)
         return torch.cat([skip, x] if self.order == "skip_first" else [x, skip], dim=1)
 
 
@@ -86,10 +106,11 @@ class Add(Join, name="add"):
             )
 
     def infer(self, x: TensorType, skip: TensorType) -> TensorType:
-        return x
+        return self._joined(x, skip)
 
     def forward(self, m: Parts, x: Tensor, skip: Tensor) -> Tensor:
-        return x + self._skip(x, skip)
+        x, skip = self._meet(x, skip)
+        return x + skip
 
 
 class Sum(Wiring, name="sum"):
@@ -115,5 +136,9 @@ class Sum(Wiring, name="sum"):
         return total
 
 
-def _grid(x: TensorType) -> str:
-    return "x".join(str(size.values[1]) for size in x.sizes)
+def _grids(a: TensorType, b: TensorType) -> tuple[str, str]:
+    """Both sizes at `opt`; where those are equal, and others of the range are not, as expressions."""
+    first, second = ("x".join(str(size.values[1]) for size in each.sizes) for each in (a, b))
+    if first != second:
+        return first, second
+    return " x ".join(map(str, a.sizes)), " x ".join(map(str, b.sizes))
