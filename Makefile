@@ -1,7 +1,7 @@
 # make build SPEC=specs/unet/ddpm_cifar10.yaml   set up, then compile one spec into build/
 # make test                                      set up, then run every test
 # make lint                                      style and types
-# make regen                                     schema, plan goldens, diagnostics goldens
+# make regen                                     schema, plan goldens, diagnostics goldens, docs/reference
 # make bench                                     the figures of README.md
 
 PYTHON ?= python3
@@ -25,6 +25,7 @@ lint: $(VENV)/developer
 regen: $(VENV)/developer
 	$(BIN)/python -m netspec.schema
 	$(BIN)/python -m pytest --regen tests/test_specs.py tests/test_invalid.py
+	$(BIN)/python -m netspec.reference
 
 bench: $(VENV)/developer
 	$(BIN)/python -m benchmarks

@@ -20,7 +20,7 @@ from netspec.errors import UnknownName
 from netspec.plan import Plan
 
 SPECS = Path(__file__).parent.parent / "specs"
-TINY = ["tiny/unet", "tiny/dit"]
+TINY = ["tiny/unet", "tiny/dit", "tiny/tied_unet"]
 
 tiny = pytest.mark.parametrize("name", TINY)
 

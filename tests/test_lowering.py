@@ -123,6 +123,12 @@ def tokens(s: Sizes, dtype: torch.dtype) -> Inputs:
     )
 
 
+def masked(s: Sizes, dtype: torch.dtype) -> Inputs:
+    """(n, h * w, c), (n, h + 3, c), (n, h + 3) of 0 and 1: one token of the first sample is seen, two of the next"""
+    seen = torch.arange(s.h + 3) <= torch.arange(s.n)[:, None]
+    return torch.randn(s.n, s.h * s.w, s.c, dtype=dtype), torch.randn(s.n, s.h + 3, s.c, dtype=dtype), seen.long()
+
+
 def tokens_of_image(s: Sizes, dtype: torch.dtype) -> Inputs:
     """(n, h * w, c), (n, c, h, w), (n, c)"""
     return (
@@ -201,6 +207,14 @@ LEAVES: Mapping[str, tuple[Callable[[Sizes, torch.dtype], Inputs], Callable[[Siz
     "conv grouped dilated": (image, of(lambda s: nn.Conv2d(s.c, 8, 3, padding=2, dilation=2, groups=4))),
     "conv transpose": (image, of(lambda s: nn.ConvTranspose2d(s.c, 6, 4, stride=2, padding=1))),
     "conv transpose 2": (image, of(lambda s: nn.ConvTranspose2d(s.c, 6, 2, stride=2, bias=False))),
+    "conv transpose of a shared weight": (
+        image,
+        lambda s: Wrap(
+            lambda self, x: F.conv_transpose2d(self.part(x), self.part.weight, self.bias.bias, padding=1),
+            part=nn.Conv2d(s.c, 6, 3, padding=1),
+            bias=nn.Conv2d(1, s.c, 1),
+        ),
+    ),
     "zero pad, conv": (image, lambda s: nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(s.c, 6, 3, stride=2))),
     "avg pool": (image, of(lambda s: nn.AvgPool2d(2))),
     "avg pool padded": (image, of(lambda s: nn.AvgPool2d(3, stride=2, padding=1))),
@@ -253,11 +267,14 @@ LEAVES: Mapping[str, tuple[Callable[[Sizes, torch.dtype], Inputs], Callable[[Siz
     "unflatten squeeze": (image, fn(lambda x: x.unflatten(1, (2, -1)).unsqueeze(1).squeeze(1).contiguous())),
     "expand": (image, fn(lambda x, y, z: z[:, None].expand(-1, 3, -1))),
     "pad": (image, fn(lambda x: F.pad(x, (0, 1, 2, 0), value=1.5))),
+    "pad by a size": (tokens, fn(lambda x, y: F.pad(y, (0, 0, x.shape[1], 0), value=2))),
     "pad reflect": (image, fn(lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"))),
     "casts": (image, fn(lambda x, y: x.float().to(y.dtype).to(y).type_as(y))),
     # netspec.ops
     "attention": (tokens, fn(lambda x, y: ops.attention(x, y, y * 2, 2))),
     "attention self": (tokens, fn(lambda x: ops.attention(x, x, x, 4))),
+    "attention masked": (masked, fn(lambda x, y, z: ops.attention(x, y, y * 2, 2, mask=z))),
+    "attention masked self": (masked, fn(lambda x, y, z: ops.attention(y, y, y, 4, z))),
     "blur": (image, tables(lambda self, x: ops.blur(x, self.tables.kernel, 2))),
     "blur 1": (image, tables(lambda self, x: ops.blur(x, self.tables.kernel, 1))),
     "cast_like": (times, fn(lambda x, y: ops.cast_like(x, y) / 100)),
@@ -269,6 +286,8 @@ LEAVES: Mapping[str, tuple[Callable[[Sizes, torch.dtype], Inputs], Callable[[Siz
         tables(lambda self, x, y: ops.fourier_embedding(x / 999, self.tables.frequencies, "sin_cos", y)),
     ),
     "from_tokens": (tokens_of_image, fn(lambda x, y: ops.from_tokens(x, y))),
+    "grid_positions": (image, fn(lambda x: ops.grid_positions(x, 3))),
+    "grid_positions plain": (image, fn(lambda x: ops.grid_positions(x, 2) * 2)),
     "keep_tokens": (tokens, fn(lambda x, y: ops.keep_tokens(torch.cat([x, y], 1), x))),
     "modulate": (tokens, fn(lambda x, y, z: ops.modulate(x, z, z * 2))),
     "modulate normed": (
@@ -279,6 +298,17 @@ LEAVES: Mapping[str, tuple[Callable[[Sizes, torch.dtype], Inputs], Callable[[Siz
         ),
     ),
     "modulate_channels": (image, fn(lambda x, y, z: ops.modulate_channels(x, z, z * 2))),
+    "origin_positions": (tokens, fn(lambda x: ops.origin_positions(x, 3))),
+    "pad_like": (crops, fn(lambda x, y: ops.pad_like(y, x))),
+    "pad_like itself": (image, fn(lambda x, y: ops.pad_like(x, y) + 1)),
+    "rotary_table": (tokens, fn(lambda x, y: ops.rotary_table(x[..., :3], y, (4, 2, 6), 100.0))),
+    "rotate": (tokens, fn(lambda x: ops.rotate(x, x.chunk(2, -1)[1], 2))),
+    "rotate by a table": (
+        tokens,
+        lambda s: Wrap(lambda x: ops.rotate(x, ops.rotary_table(x[..., :1] * 9, x, (s.c // 2,), 100.0), 2)),
+    ),
+    "skip_tokens": (tokens, fn(lambda x, y: ops.skip_tokens(torch.cat([x, y], 1), x))),
+    "sincos_positions": (image, fn(lambda x: ops.to_tokens(x) + ops.sincos_positions(x, 3.5))),
     "timestep_embedding": (times, fn(lambda x, y: ops.timestep_embedding(x, y, 16, "cos_sin", 1e4, 0.0, 1.0))),
     "timestep_embedding odd": (times, fn(lambda x, y: ops.timestep_embedding(x, y, 7, "sin_cos", 1e4, 1.0, 0.5))),
     "timestep_embedding int": (times, fn(lambda x, y, z: ops.timestep_embedding(z, y, 8, "sin_cos", 1e4, 0.0, 1.0))),
@@ -307,6 +337,7 @@ def ports_of(leaf: str, kind: Any, s: Sizes, inputs: Inputs, static: bool) -> li
     axes: dict[Any, tuple[tuple[int | str, ...], ...]] = {
         image: (("n", s.c, "h", "w"), ("n", s.c, "h", "w"), ("n", s.c)),
         tokens: (("n", "t", s.c), ("n", "s", s.c), ("n", s.c)),
+        masked: (("n", "t", s.c), ("n", "s", s.c), ("n", "s")),
         tokens_of_image: (("n", "t", s.c), ("n", 3, "h", "w"), ("n", s.c)),
         patches: (("n", "t", s.c), ("n", 3, "h", "w"), ("n", s.c)),
         crops: (("n", s.c, "a", "b"), ("n", 1, "h", "w"), ("n", s.c)),

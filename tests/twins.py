@@ -116,7 +116,11 @@ class Golden:
 
     @property
     def output(self) -> Tensor:
-        return load_file(self.folder / "io64.safetensors")["out64.out"]
+        return self.made("out")
+
+    def made(self, name: str) -> Tensor:
+        """One of several outputs."""
+        return load_file(self.folder / "io64.safetensors")[f"out64.{name}"]
 
     @property
     def tolerance(self) -> float:

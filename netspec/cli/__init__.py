@@ -6,13 +6,18 @@ import io
 import os
 import sys
 from importlib import import_module
+from keyword import iskeyword
 
 import typer
 
 from netspec import __version__, render
 from netspec.errors import NetspecError
 
-COMMANDS = ("check", "show", "build", "verify", "bind", "resolve", "new", "list", "explain", "schema")
+COMMANDS = (
+    "check", "show", "build", "verify", "bind", "resolve", "import", "export-config", "new", "list", "explain",
+    "schema",
+)  # fmt: skip
+GROUPS = ("weights",)  # commands with verbs of their own
 
 app = typer.Typer(
     name="netspec",
@@ -22,7 +27,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name in COMMANDS:
-    app.command(_name)(import_module(f"netspec.cli.{_name}").command)
+    _module = _name.replace("-", "_") + "_" * iskeyword(_name)
+    app.command(_name)(import_module(f"netspec.cli.{_module}").command)
+for _name in GROUPS:
+    app.add_typer(import_module(f"netspec.cli.{_name}").app, name=_name)
 
 
 def _version(wanted: bool) -> None:

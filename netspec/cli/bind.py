@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from netspec.cli.options import BundleFolder
+from netspec.cli.options import BundleFolder, Ema, Layout
 
 
 def command(
     folder: BundleFolder,
-    weights: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A safetensors file with the network's keys.")],
-    layout: Annotated[str, typer.Option(metavar="NAME", help="Whose keys the weights file has.")] = "netspec",
+    weights: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A file, an index of shards, or a folder.")],
+    layout: Layout = "auto",
+    ema: Ema = False,
 ) -> None:
     """Bind a weights file to a bundle's graphs, verify them together and replace the bundle."""
     from netspec.cli.build import _report
@@ -22,5 +23,5 @@ def command(
         report("import", "torch")
         from netspec import compiler
 
-        result = compiler.bind(folder, weights, layout, report)
+        result = compiler.bind(folder, weights, layout, report, ema=ema)
     _report(result)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netspec.cli.options import Settings, SpecFile, Variant
+from netspec.cli.options import Ema, Layout, Settings, SpecFile, Variant
 
 if TYPE_CHECKING:
     from netspec.compiler import Result
@@ -19,7 +19,8 @@ def command(
     settings: Settings = None,
     variant: Variant = None,
     weights: Annotated[str, typer.Option(metavar="random|none|FILE", help="Where the weights come from.")] = "random",
-    layout: Annotated[str, typer.Option(metavar="NAME", help="Whose keys the weights file has.")] = "netspec",
+    layout: Layout = "auto",
+    ema: Ema = False,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of random weights.")] = 0,
     target: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only these of the spec's targets.")] = None,
     parity: Annotated[bool, typer.Option(help="Run the exported graph against PyTorch.")] = True,
@@ -36,7 +37,7 @@ def command(
         report("import", "torch")
         from netspec import compiler
 
-        options = compiler.Options(weights, layout, seed, tuple(target or ()), force, parity)
+        options = compiler.Options(weights, layout, ema, seed, tuple(target or ()), force, parity)
         result = compiler.compile(loaded, folder, options, report)
     _report(result)
 
@@ -61,6 +62,8 @@ def _report(result: Result) -> None:
         console.print(_parity(result))
     for reason in result.skipped:
         console.print(f"parity not run at {reason}" if not reason.startswith("all: ") else f"no parity: {reason[5:]}")
+    for remark in result.remarks:
+        console.print(f"weights: {remark}", soft_wrap=True)
     console.print(f"wrote {result.folder}", soft_wrap=True)
 
 
@@ -72,6 +75,7 @@ def _parity(result: Result) -> object:
         table.add_column(heading, justify="left" if heading in ("sizes", "") else "right")
     for row in result.manifest.parity:
         sizes = ", ".join(f"{name} {size}" for name, size in row.sizes.items()) or "fixed"
+        sizes = f"{row.output}: {sizes}" if row.output else sizes
         step = "" if row.timestep is None else f"{row.timestep:g}"
         passed = "[green]ok[/green]" if row.passed else "[red]failed[/red]"
         table.add_row(sizes, step, f"{row.max_abs:.1e}", f"{row.max_rel:.1e}", f"{row.tolerance:.0e}", passed)

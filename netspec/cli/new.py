@@ -13,7 +13,7 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 
 def command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the network and of the file NAME.yaml.")],
-    family: Annotated[Literal["unet", "dit"], typer.Option(help="What kind of network.")] = "unet",
+    family: Annotated[Literal["unet", "dit", "autoencoder"], typer.Option(help="What kind of network.")] = "unet",
 ) -> None:
     """Write a small commented spec NAME.yaml that builds as it is, and the schema that editors read."""
     from netspec import schema

@@ -6,10 +6,22 @@ from typing import Annotated
 
 import typer
 
-SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="A spec file, such as specs/unet/sd15.yaml.")]
+SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="A spec file, or the name of a shipped spec, such as tiny/unet.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Override one value, such as unet.blocks_per_level=3."),
 ]
 Variant = Annotated[str | None, typer.Option("--variant", metavar="NAME", help="One of the spec's variants.")]
 BundleFolder = Annotated[str, typer.Argument(metavar="DIR", help="A bundle that `netspec build` wrote.")]
+Layout = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Whose keys the weights have: auto, or a layout, such as ldm:qkv=parts_first."),
+]
+Ema = Annotated[bool, typer.Option("--ema", help="Take the averaged weights of a file that holds both.")]
+Output = Annotated[
+    str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write; default: standard output.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
+WeightsFile = Annotated[
+    str, typer.Argument(metavar="FILE", help="A file of weights, an index of shards, or a folder that holds one.")
+]

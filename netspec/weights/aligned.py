@@ -36,7 +36,16 @@ from netspec.weights.header import DTYPE_BITS, TensorInfo, cannot_read, read_hea
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["AlignedLayout", "AlignedWriter", "TensorInfo", "dtype_name", "load_tensors", "read_layout"]
+__all__ = [
+    "AlignedLayout",
+    "AlignedWriter",
+    "TensorInfo",
+    "dtype_name",
+    "load_tensor",
+    "load_tensors",
+    "read_layout",
+    "torch_dtype",
+]
 
 HEADER_ALIGNMENT = 4096  # a page: data can be mapped where it lies
 TENSOR_ALIGNMENT = 256  # what cudaMalloc gives, and so what CUDA kernels may expect
@@ -63,15 +72,20 @@ class AlignedLayout:
     places: dict[str, tuple[int, int]] = field(repr=False)  # name -> (offset from the file's first byte, length)
 
     @classmethod
-    def plan(cls, tensors: Iterable[TensorInfo], metadata: Mapping[str, str]) -> AlignedLayout:
-        """Lay out `tensors` in the order given. Names must be unique and may not be reserved: InvariantError."""
+    def plan(
+        cls, tensors: Iterable[TensorInfo], metadata: Mapping[str, str], *, alignment: int = TENSOR_ALIGNMENT
+    ) -> AlignedLayout:
+        """Lay out `tensors` in the order given. Names must be unique and may not be reserved: InvariantError.
+
+        With an `alignment` of 1 there are no gaps and so no padding, which other programs would take for weights.
+        """
         tensors = tuple(tensors)
         _check_plan(tensors, metadata)
         entries: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
         starts: dict[str, int] = {}
         cursor = pads = 0
         for info in tensors:
-            if gap := -cursor % TENSOR_ALIGNMENT:
+            if gap := -cursor % alignment:
                 entries[f"__pad_{pads}"] = {"dtype": "U8", "shape": [gap], "data_offsets": [cursor, cursor + gap]}
                 cursor, pads = cursor + gap, pads + 1
             end = cursor + info.bytes
@@ -281,7 +295,7 @@ def load_tensors(
         raise WeightsError(
             Diagnostic("NS603", f"{os.fspath(path)} lacks {len(missing)} of the tensors asked for: {shown}")
         )
-    chosen = [(info, _torch_dtype(info)) for info in layout.tensors if info.name in wanted]
+    chosen = [(info, torch_dtype(info)) for info in layout.tensors if info.name in wanted]
     try:
         file = Path(path).open("rb")  # noqa: SIM115  the generator closes it
     except OSError as error:
@@ -300,7 +314,18 @@ def load_tensors(
     return tensors()
 
 
-def _torch_dtype(info: TensorInfo) -> torch.dtype:
+def load_tensor(path: str | os.PathLike[str], info: TensorInfo, offset: int) -> torch.Tensor:
+    """One tensor of a file whose header is known, as `load_tensors` gives it. Raises WeightsError NS606, NS607."""
+    kind = torch_dtype(info)
+    try:
+        with Path(path).open("rb") as file:  # a mapping outlives its file
+            return _read_tensor(file, info, kind, offset)
+    except (OSError, ValueError) as error:  # ValueError: the file has become shorter than the place to map
+        raise cannot_read(path, error if isinstance(error, OSError) else OSError(str(error))) from error
+
+
+def torch_dtype(info: TensorInfo) -> torch.dtype:
+    """torch's name of a tensor's dtype. WeightsError NS606 where this torch has none."""
     import torch
 
     found: torch.dtype | None = getattr(torch, _TORCH_NAMES.get(info.dtype, ""), None)

@@ -27,7 +27,7 @@ DTYPE_BITS: dict[str, int] = {
     "U64": 64, "I64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
 
-_FOREIGN = (
+FOREIGN = (  # how files begin that are no safetensors
     (b"version https://git-lfs", "this is a git-lfs pointer, not the weights: run `git lfs pull`"),
     (b"PK\x03\x04", "this is a zip archive, most likely a PyTorch checkpoint: load it as .pt/.ckpt instead"),
     (b"\x80\x02", "this is a pickle, most likely an old PyTorch checkpoint: load it as .pt/.ckpt instead"),
@@ -145,7 +145,7 @@ class _Reader:
 
     def _text(self) -> bytes:
         head = self.file.read(32)
-        for magic, explanation in _FOREIGN:
+        for magic, explanation in FOREIGN:
             if head.lstrip().startswith(magic) and head[8:9] != b"{":
                 _fail("NS601", self.path, "is not a safetensors file", explanation)
         if len(head) < 8:

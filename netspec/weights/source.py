@@ -1,32 +1,26 @@
-"""Where weights come from: a file or a dictionary, as a mapping that reads each tensor when it is asked for.
+"""The network's part of a checkpoint: its tensors under its own names, whatever stands before and beside them.
 
-Pickles are only ever read with `torch.load(weights_only=True)`, which builds tensors and plain containers and nothing
-else.
+Nothing here knows the wrappers of the world. A layout says which keys a network has; wherever most of them stand below
+one common start, be it `""`, `module.`, `state_dict.model.diffusion_model.` or `first_stage_model.`, there is the
+network. A start with the word `ema` in it holds an average of the weights.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from netspec.errors import Diagnostic, WeightsError
-from netspec.weights.aligned import dtype_name, read_layout
-from netspec.weights.header import DTYPE_BITS, TensorInfo, cannot_read
+from netspec.weights.checkpoint import Checkpoint
+from netspec.weights.header import DTYPE_BITS, TensorInfo
 
-Weights: TypeAlias = str | os.PathLike[str] | Mapping[str, Tensor]
-
-NESTED = "state_dict"  # where training frameworks put the weights among other things
-WRAPPERS = ("module.", "_orig_mod.")  # DataParallel and torch.compile, where every key has it
-INSIDE = "model.diffusion_model."  # the denoiser among the parts of a latent diffusion checkpoint
+_AVERAGE = re.compile(r"(?:^|[._])ema(?:[._]|$)")
+_UNDOTTED = "model_ema."  # latent diffusion keeps averages below it, under names without dots
+_ENOUGH = 0.4  # of the keys that the best start has: another copy of the same network, if of its parameters alone
 
 
 @dataclass(frozen=True)
@@ -36,9 +30,16 @@ class Source(Mapping[str, Tensor]):
     label: str
     infos: Mapping[str, TensorInfo]
     fetch: Callable[[str], Tensor]  # by the name that the info has
+    prefix: str = ""  # what stands before each name in the file
+    averaged: bool = False  # these are the average
+    average: str = ""  # where an average lies in the file
+    aside: Mapping[str, int] = field(default_factory=dict)  # tensors of others, by the start of their names
 
     def __getitem__(self, key: str) -> Tensor:
         return self.fetch(self.infos[key].name)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.infos  # a mapping's own way is to fetch it
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.infos)
@@ -46,70 +47,108 @@ class Source(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self.infos)
 
-    def without_prefix(self) -> Source:
-        """The denoiser's own tensors under its own names, whatever wraps it."""
-        for prefix in WRAPPERS:
-            if self.infos and all(key.startswith(prefix) for key in self.infos):
-                return self._below(prefix).without_prefix()
-        if any(key.startswith(INSIDE) for key in self.infos):
-            return self._below(INSIDE).without_prefix()
-        return self
+    def without(self, parts: tuple[str, ...]) -> Source:
+        """Leave aside what begins so: parts that the file has and the network does without."""
+        if not any(key.startswith(parts) for key in self.infos):
+            return self
+        others = Counter(f"{self.prefix}{key.partition('.')[0]}" for key in self.infos if key.startswith(parts))
+        infos = {key: info for key, info in self.infos.items() if not key.startswith(parts)}
+        return replace(self, infos=infos, aside={**self.aside, **others})
 
-    def _below(self, prefix: str) -> Source:
-        inside = {key.removeprefix(prefix): info for key, info in self.infos.items() if key.startswith(prefix)}
-        return Source(self.label, inside, self.fetch)
+    def remarks(self) -> Iterator[str]:
+        """What a user wants to know of how the file was read; nothing where it holds the network and no more."""
+        if self.averaged:
+            yield f"these are averaged weights (EMA), from `{self.average}`"
+        elif self.average:
+            yield f"these are the raw weights; averages (EMA) are below `{self.average}`: --ema takes them"
+        if self.prefix:
+            yield f"the network is below `{self.prefix}`"
+        if self.aside:
+            parts = [f"{start} {count:,}" for start, count in sorted(self.aside.items(), key=lambda each: -each[1])]
+            more = [f"{len(parts) - 6} more"] if len(parts) > 6 else []
+            yield f"left aside: {sum(self.aside.values()):,} tensors ({', '.join([*parts[:6], *more])})"
 
 
-def open_source(weights: Weights) -> Source:
-    """The tensors of a `.safetensors` file, a PyTorch checkpoint (any other suffix) or a dictionary.
+def network(checkpoint: Checkpoint, keys: Collection[str], *, ema: bool = False) -> Source:
+    """The part of a checkpoint that has the most of `keys`; the raw weights, or with `ema` their average.
 
-    Raises WeightsError: NS601, NS602 (not a safetensors file, truncated), NS607 (cannot be read), NS608 (a checkpoint
-    that holds no tensors, or more than tensors and plain data).
+    Where only an average is there, it is taken. Raises WeightsError NS622 where `ema` asks for one that is not there.
     """
-    if isinstance(weights, Mapping):
-        return _of_tensors("the dictionary", weights).without_prefix()
-    path = Path(weights)
-    if path.suffix == ".safetensors":
-        return _of_safetensors(path).without_prefix()
-    return _of_tensors(str(path), _unpickled(path)).without_prefix()
+    counts = starts(checkpoint.infos, keys)
+    least = _ENOUGH * max(counts.values(), default=0)
+    copies = sorted((start for start in counts if counts[start] >= least), key=lambda each: (-counts[each], len(each)))
+    averages = [start for start in copies if _AVERAGE.search(start)]
+    raw = [start for start in copies if start not in averages]
+    prefix = next(iter(raw or averages), "")
+    infos = _below(checkpoint, prefix)
+    average, averaged = (
+        (averages[0], _below(checkpoint, averages[0])) if averages else _undotted(checkpoint, prefix, infos)
+    )
+    others = tuple(start for start in {*copies, average} if start.startswith(prefix) and start != prefix)
+    infos = {key: info for key, info in infos.items() if not others or not info.name.startswith(others)}
+    if ema and not average:
+        raise WeightsError(
+            Diagnostic(
+                "NS622",
+                f"{checkpoint.label} holds no averaged weights (EMA)",
+                help=("a file that holds nothing but an average is read without --ema",),
+            )
+        )
+    take = bool(average) and (ema or not raw)
+    if take:  # what is not averaged, such as a count of steps, is that of the raw weights
+        infos = {**infos, **{key: info for key, info in averaged.items() if key in infos or not raw}}
+    aside = _aside(checkpoint, {info.name for info in infos.values()}, prefix)
+    return Source(checkpoint.label, infos, checkpoint.fetch, prefix, take, average, aside)
 
 
-def _of_safetensors(path: Path) -> Source:
-    infos = {info.name: info for info in read_layout(path).tensors}  # checks the file, hides padding
-    file = safe_open(path, framework="pt")  # maps the file; closed with the last reference
-    return Source(str(path), infos, file.get_tensor)
+def starts(names: Collection[str], keys: Collection[str]) -> Counter[str]:
+    """How many of `keys` stand below each start: `module.` for `module.stem.weight`. `""` is a start as well."""
+    known = frozenset(keys)
+    found: Counter[str] = Counter()
+    for name in names:
+        end = 0
+        while True:
+            if name[end:] in known:
+                found[name[:end]] += 1
+            if not (end := name.find(".", end) + 1):
+                break
+    return found
 
 
-def _of_tensors(label: str, state: Mapping[str, Any]) -> Source:
-    if isinstance(inner := state.get(NESTED), Mapping):
-        state = inner
-    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise _not_weights(f"{label} holds no tensors", f"a state dict, bare or under `{NESTED}`, is expected")
-    infos = {key: TensorInfo(key, dtype_name(value.dtype), tuple(value.shape)) for key, value in tensors.items()}
-    return Source(label, infos, tensors.__getitem__)
+def _below(checkpoint: Checkpoint, prefix: str) -> dict[str, TensorInfo]:
+    return {name[len(prefix) :]: info for name, info in checkpoint.infos.items() if name.startswith(prefix)}
 
 
-def _unpickled(path: Path) -> Mapping[str, Any]:
-    try:
-        mapped = zipfile.is_zipfile(path)  # not the form before PyTorch 1.6
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
-        raise _not_weights(
-            f"{path} holds more than tensors and plain data, and is not read",
-            "a pickle can run any program; convert it to safetensors where you trust its origin",
-        ) from error
-    except OSError as error:
-        raise cannot_read(path, error) from error
-    except Exception as error:  # a damaged archive raises whatever its reader meets
-        raise _not_weights(f"{path} is not a PyTorch checkpoint", "download or write the file again") from error
-    if not isinstance(state, Mapping):
-        raise _not_weights(f"{path} holds no state dict", f"it holds a {type(state).__name__}")
-    return state
+def _undotted(
+    checkpoint: Checkpoint, prefix: str, infos: Mapping[str, TensorInfo]
+) -> tuple[str, Mapping[str, TensorInfo]]:
+    """Where latent diffusion's average lies, and what it has for our keys: `diffusion_modeltime_embed0weight`.
+
+    It counts names from the module that it averages, so how much of the prefix they keep is tried out.
+    """
+    start = next((name[: name.index(_UNDOTTED)] + _UNDOTTED for name in checkpoint.infos if _UNDOTTED in name), "")
+    if not start:
+        return "", {}
+    flat = _below(checkpoint, start)
+    parts = [part for part in prefix.split(".") if part]
+    for count in range(len(parts) + 1):
+        kept = "".join(parts[count:])
+        found = {key: flat[name] for key in infos if (name := kept + key.replace(".", "")) in flat}
+        if 2 * len(found) > len(infos):
+            return start, found
+    return "", {}
 
 
-def _not_weights(message: str, help_text: str) -> WeightsError:
-    return WeightsError(Diagnostic("NS608", message, help=(help_text,)))
+def _aside(checkpoint: Checkpoint, used: Collection[str], prefix: str) -> Mapping[str, int]:
+    """How many tensors are of others, by the first word of their names that the network's do not share."""
+    shared = prefix.split(".")[:-1]
+    found: Counter[str] = Counter()
+    for name in checkpoint.infos:
+        if name not in used:
+            parts = name.split(".")
+            same = next((i for i, word in enumerate(shared) if parts[i : i + 1] != [word]), len(shared))
+            found[".".join(parts[: same + 1])] += 1
+    return dict(found)
 
 
 def is_float(info: TensorInfo) -> bool:

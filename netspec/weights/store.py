@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,10 +16,11 @@ from netspec.graph import Model
 from netspec.plan import Plan
 from netspec.weights import layouts
 from netspec.weights.aligned import AlignedLayout, AlignedWriter, TensorInfo, dtype_name, load_tensors, read_layout
+from netspec.weights.checkpoint import Checkpoint, open_checkpoint
 from netspec.weights.convert import converted
 from netspec.weights.files import copy_file
 from netspec.weights.mismatch import check_fit
-from netspec.weights.source import open_source
+from netspec.weights.recognise import AUTO, recognise
 
 Progress = Callable[[str], None]
 
@@ -57,31 +59,52 @@ def write_probe(source: Path, path: Path) -> None:
             writer.write(name, tensor)
 
 
+@dataclass(frozen=True)
+class Written:
+    """A weights file that came from a checkpoint: its SHA-256, and how the checkpoint was read."""
+
+    sha256: str
+    copied: bool = False  # byte for byte: it is the SHA-256 of the checkpoint as well
+    remarks: tuple[str, ...] = ()
+
+
 def write_from(
-    model: Model, layout: AlignedLayout, source: str, path: Path, *, rules: str = "netspec", progress: Progress
-) -> tuple[str, str | None]:
-    """A checkpoint's weights, one tensor at a time; returns the SHA-256 of the file, and of the source where that cost
-    nothing.
+    model: Model,
+    layout: AlignedLayout,
+    source: str,
+    path: Path,
+    *,
+    rules: str = AUTO,
+    ema: bool = False,
+    progress: Progress,
+) -> Written:
+    """A checkpoint's weights, one tensor at a time.
 
     A file that already has this network's aligned form is copied byte for byte, by reflink where the file system can.
     `rules` names the layout of the checkpoint's keys. Raises WeightsError with everything that does not fit.
     """
-    given = open_source(source)
-    found = layouts.find(rules)
-    check_fit(given, model.plan, found)
-    if source.endswith(".safetensors") and read_layout(source).header == layout.header:
+    checkpoint = open_checkpoint(source)
+    if rules in (AUTO, layouts.OWN) and not ema and _is_ours(checkpoint, layout):
         progress("copying")
-        digest = copy_file(source, path)
-        return digest, digest
+        return Written(copy_file(checkpoint.files[0], path), copied=True)
+    reading = recognise(checkpoint, model.plan, rules, ema=ema)
+    check_fit(reading, checkpoint, model.plan)
     with AlignedWriter(path, layout) as writer:
-        for name, tensor in converted(model, found, given):
+        for name, tensor in converted(model, reading):
             progress(name)
             writer.write(name, tensor)
-    return writer.sha256, None
+    return Written(writer.sha256, remarks=tuple(reading.remarks()))
+
+
+def _is_ours(checkpoint: Checkpoint, layout: AlignedLayout) -> bool:
+    """Whether the file begins as the file of this very network would."""
+    (first, *more) = checkpoint.files
+    return not more and first.suffix == ".safetensors" and read_layout(first).header == layout.header
 
 
 def fill(model: nn.Module, path: Path) -> None:
-    """Give a `meta` model the tensors of its weights file, mapped, not copied."""
-    loaded: dict[str, Tensor] = dict(load_tensors(path))
+    """Give a `meta` model its tensors of a network's weights file, mapped, not copied."""
+    own = model.state_dict().keys()
+    loaded: dict[str, Tensor] = {name: tensor for name, tensor in load_tensors(path) if name in own}
     model.load_state_dict(loaded, assign=True)
     model.eval()

@@ -15,8 +15,9 @@ ROOT = Path(__file__).parent.parent.parent
 # From the first to know to the last; a module imports modules of earlier rows, and of its own name. Modules of one row
 # know nothing of each other. Below the line torch may be imported at module level.
 ROWS = (
-    ("errors", "tensors", "fields", "problems", "validation.synonyms", "schema_root"),
+    ("errors", "tensors", "fields", "problems", "validation.synonyms", "shipped"),
     (
+        "schema_root",
         "document.scalars",
         "document.syntax",
         "render.snippet",
@@ -32,8 +33,10 @@ ROWS = (
     ("document", "weights.header"),
     ("embedded", "conventions", "layers", "validation.locating", "validation.reading", "schema", "inherit"),
     ("activations", "norms", "modulations"),
+    ("gates",),
     ("attention", "blocks", "embeds", "positions"),
-    ("resample", "wiring"),
+    ("resample",),
+    ("wiring",),
     ("attention.spatial",),  # a stack of wiring's transformer blocks
     ("builder",),
     ("families",),
@@ -41,11 +44,12 @@ ROWS = (
     ("validation.findings", "origins", "planner.placing", "planner.sizes"),
     ("validation", "analysis"),
     ("planner",),
-    ("planner.points", "weights.files"),
+    ("planner.points", "weights.files", "reference"),
     ("weights.aligned",),
     ("bundle.manifest",),
     ("bundle", "cli"),
     ("api",),
+    ("importers",),
     "torch",
     ("ops",),
     ("module",),
@@ -56,6 +60,9 @@ ROWS = (
     ("proof",),
     ("compiler",),
     ("verification",),
+    ("integrations.networks", "integrations.arguments", "integrations.packing"),
+    ("integrations.diffusers",),
+    ("integrations",),
 )
 LINE = ROWS.index("torch")
 ORDER = {name: rank for rank, row in enumerate(ROWS) if row != "torch" for name in row}
@@ -64,10 +71,13 @@ ORDER = {name: rank for rank, row in enumerate(ROWS) if row != "torch" for name 
 LATE = {
     ("api", "graph"): "build() and load_weights() are the doors to what needs torch",
     ("api", "weights"): "build() and load_weights() are the doors to what needs torch",
+    ("importers", "weights"): "checkpoints that are no safetensors are read by torch",
     ("validation", "validation.findings"): "imports jsonschema, which a valid spec never pays for",
 }
 # Component packages: `build` and `forward` import torch, `netspec.module` and `netspec.ops` when they are called.
-COMPONENTS = ("activations", "attention", "blocks", "embeds", "modulations", "norms", "positions", "resample", "wiring")
+COMPONENTS = (
+    "activations", "attention", "blocks", "embeds", "gates", "modulations", "norms", "positions", "resample", "wiring",
+)  # fmt: skip
 # A package's own commands are the end of every chain: they import what they run, when they run.
 COMMANDS = "cli"
 

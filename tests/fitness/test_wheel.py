@@ -38,12 +38,14 @@ def test_two_packages_and_nothing_beside_them(wheel: zipfile.ZipFile) -> None:
 def test_every_file_that_is_read_at_run_time(wheel: zipfile.ZipFile) -> None:
     shipped = [path for folder in ("netspec", "exporters") for path in (ROOT / folder).rglob("*") if path.is_file()]
     wanted = {path.relative_to(ROOT).as_posix() for path in shipped if "__pycache__" not in path.parts}
+    wanted |= {f"netspec/specs/{path.relative_to(ROOT / 'specs').as_posix()}" for path in ROOT.glob("specs/*/*.yaml")}
     assert {name for name in wheel.namelist() if ".dist-info/" not in name} == wanted
     assert wanted >= {
         "netspec/netspec.schema.json",
         "netspec/py.typed",
         "netspec/conventions/ddpm.yaml",
         "netspec/templates/unet.yaml",
+        "netspec/specs/tiny/unet.yaml",
         "netspec/explanations/NS302.md",
         "exporters/onnx/exporter.py",
     }

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from twins import (
     TOLERANCE,
     ExactTimesteps,
@@ -21,19 +20,18 @@ from twins import (
     difference,
     images,
     network,
-    randomise,
     timesteps,
     twin,
 )
 
 from netspec.graph import Model
-from netspec.weights.layouts.diffusers import Diffusers
+from netspec.weights import layouts
 from netspec.weights.layouts.ldm import Ldm
 from netspec.weights.load import load_weights
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of other people's imports
-    from diffusers import DiTTransformer2DModel, UNet2DConditionModel, UNet2DModel
+    from diffusers import UNet2DModel
 
 SIDE = "{min: 16, opt: 16, max: 32}"
 DIMS = f"dims: {{batch: {{min: 1, opt: 2, max: 4}}, height: {SIDE}, width: {SIDE}}}"
@@ -107,144 +105,56 @@ def test_ddpm_without_attention_in_the_middle() -> None:
     assert compare(model, reference, x, t, sample=x, timestep=t) <= TOLERANCE
 
 
-def test_scale_shift_with_resampling_inside_blocks_and_heads_by_width() -> None:
-    """The form in which diffusers expresses ADM."""
-    reference = twin(
-        UNet2DModel, ExactTimesteps(32),
-        block_out_channels=(32, 64, 64), layers_per_block=2, norm_num_groups=8, norm_eps=1e-5, attention_head_dim=16,
-        resnet_time_scale_shift="scale_shift", downsample_type="resnet", upsample_type="resnet",
-        attn_norm_num_groups=8, flip_sin_to_cos=True, freq_shift=0, num_class_embeds=10,
-        down_block_types=("ResnetDownsampleBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"),
-    )  # fmt: skip
-    model = network(
-        f"""
-netspec: 1
-name: adm
-convention: adm
-inputs: {{x: [batch, 3, height, width], t: [batch], y: [batch]}}
-output: [batch, 3, height, width]
-{DIMS}
-conditioning: {{t: {{embed: sinusoidal, dim: 32}}, y: {{embed: label, classes: 10}}}}
-unet:
-  levels: [{{channels: 32}}, {{channels: 64, attention: full}}, {{channels: 64, attention: full}}]
-  mid: {{attention: full}}
-  block: {{norm: {{groups: 8}}}}
-  attention: {{head_dim: 16, norm: {{groups: 8}}}}
-  head: {{norm: {{groups: 8}}}}
-  downsample: resnet
-  upsample: resnet
-"""
-    )
-    x, t, y = images(3, 3, 16, 24), timesteps(3), torch.tensor([0, 4, 9])
-    assert compare(model, reference, x, t, y, sample=x, timestep=t, class_labels=y) <= TOLERANCE
+# ADM and unconditional latent diffusion, as far as diffusers expresses them: heads by width
 
 
-# Latent diffusion
-
-
-def sd_spec(*, depth: int = 1, heads: str = "num_heads: 4", extra: str = "") -> str:
-    more = ", extra: [batch, 44]" if extra else ""
+def adm_spec(attention: tuple[bool, ...], modulation: str, resampling: tuple[str, str], classes: bool) -> str:
+    widths = zip((32, 64, 64), attention, strict=True)
+    rows = ", ".join(f"{{channels: {width}{', attention: full' if here else ''}}}" for width, here in widths)
     return f"""
 netspec: 1
-name: sd
-inputs: {{x: [batch, 4, height, width], t: [batch], text: [batch, 7, 24]{more}}}
-output: [batch, 4, height, width]
+name: adm
+inputs: {{x: [batch, 3, height, width], t: [batch]{", y: [batch]" if classes else ""}}}
+output: [batch, 3, height, width]
 {DIMS}
-conditioning: {{t: {{embed: sinusoidal, dim: 32}}{extra}}}
+conditioning: {{t: {{embed: sinusoidal, dim: 32}}{", y: {embed: label, classes: 10}" if classes else ""}}}
 unet:
-  levels:
-    - {{channels: 32, transformer: {depth}}}
-    - {{channels: 64, transformer: {depth}}}
-    - {{channels: 64, transformer: {depth}}}
-    - {{channels: 64}}
-  mid: {{transformer: {depth}}}
-  block: {{norm: {{groups: 8}}}}
-  transformer: {{{heads}, context: text, norm: {{groups: 8}}}}
+  levels: [{rows}]
+  mid: {{attention: full}}
+  block: {{norm: {{groups: 8}}, modulation: {modulation}}}
+  attention: {{head_dim: 16, norm: {{groups: 8}}}}
   head: {{norm: {{groups: 8}}}}
+  downsample: {resampling[0]}
+  upsample: {resampling[1]}
 """
 
 
-def sd_twin(**config: Any) -> nn.Module:
+def adm_twin(attention: tuple[bool, ...], modulation: str, resampling: tuple[str, str], classes: bool) -> nn.Module:
+    inside = resampling[0] == "resnet"
+    down, up = ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D") if inside else ("DownBlock2D", "UpBlock2D")
     return twin(
-        UNet2DConditionModel, ExactTimesteps(32),
-        block_out_channels=(32, 64, 64, 64), norm_num_groups=8, cross_attention_dim=24,
-        **{"attention_head_dim": 4, "sample_size": 16} | config,
+        UNet2DModel, ExactTimesteps(32),
+        block_out_channels=(32, 64, 64), layers_per_block=2, norm_num_groups=8, norm_eps=1e-5, attention_head_dim=16,
+        resnet_time_scale_shift="scale_shift" if modulation == "scale_shift" else "default", attn_norm_num_groups=8,
+        downsample_type="resnet" if inside else "conv", upsample_type="resnet" if inside else "conv",
+        flip_sin_to_cos=True, freq_shift=0, num_class_embeds=10 if classes else None,
+        down_block_types=tuple("AttnDownBlock2D" if here else down for here in attention),
+        up_block_types=tuple("AttnUpBlock2D" if here else up for here in reversed(attention)),
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("size", [(2, 16, 16), (3, 16, 24), (1, 32, 16)])
-@pytest.mark.parametrize(("depth", "linear"), [(1, False), (2, False), (2, True)])
-def test_stable_diffusion(size: tuple[int, int, int], depth: int, linear: bool) -> None:
-    batch, height, width = size
-    x, t, text = images(batch, 4, height, width), timesteps(batch), images(batch, 7, 24)
-    reference = sd_twin(transformer_layers_per_block=depth, use_linear_projection=linear)
-    model = network(sd_spec(depth=depth))
-    assert compare(model, reference, x, t, text, sample=x, timestep=t, encoder_hidden_states=text) <= TOLERANCE
-
-
-def test_stable_diffusion_with_heads_by_width() -> None:
-    """The second version's: diffusers calls the list of head counts `attention_head_dim`."""
-    x, t, text = images(2, 4, 16, 16), timesteps(2), images(2, 7, 24)
-    reference = sd_twin(attention_head_dim=(2, 4, 4, 4), use_linear_projection=True)
-    model = network(sd_spec(heads="head_dim: 16"))
-    assert compare(model, reference, x, t, text, sample=x, timestep=t, encoder_hidden_states=text) <= TOLERANCE
-
-
-def test_vector_conditioning_from_pooled_text_and_sizes() -> None:
-    reference: Any = sd_twin(
-        addition_embed_type="text_time", addition_time_embed_dim=4, projection_class_embeddings_input_dim=44,
-        attention_head_dim=(2, 4, 4, 4), use_linear_projection=True,
-    )  # fmt: skip
-    vectors: list[Tensor] = []
-    reference.add_embedding.register_forward_pre_hook(lambda module, inputs: vectors.append(inputs[0]))
-    x, t, text = images(2, 4, 16, 16), timesteps(2), images(2, 7, 24)
-    added = {"text_embeds": images(2, 20), "time_ids": images(2, 6).abs() * 100}
-    with torch.no_grad():
-        expected = reference(x, t, text, added_cond_kwargs=added).sample
-    model = network(sd_spec(heads="head_dim: 16", extra=", extra: mlp"))
-    load_weights(model, reference.state_dict(), "diffusers")
-    with torch.no_grad():
-        assert difference(model(x, t, text, vectors[0]), expected) <= TOLERANCE
-
-
-def test_vector_conditioning_from_an_image_embedding() -> None:
-    reference = sd_twin(class_embed_type="projection", projection_class_embeddings_input_dim=44)
-    model = network(sd_spec(extra=", extra: mlp"))
-    x, t, text, extra = images(2, 4, 16, 16), timesteps(2), images(2, 7, 24), images(2, 44)
-    call = {"sample": x, "timestep": t, "encoder_hidden_states": text, "class_labels": extra}
-    layout = Diffusers(vector="class_embedding")
-    assert compare(model, reference, x, t, text, extra, layout=layout, **call) <= TOLERANCE
-
-
-# DiT
-
-DIT = """
-netspec: 1
-name: dit
-inputs: {x: [batch, 4, 16, 16], t: [batch], y: [batch]}
-output: [batch, 8, 16, 16]
-dims: {batch: {min: 1, opt: 2, max: 4}}
-conditioning: {t: {embed: sinusoidal, dim: 256}, y: {embed: label, classes: 10, dropout: 0.1}}
-dit: {patch_size: 2, hidden_size: 64, depth: 2, num_heads: 4}
-"""
-
-
-def test_dit_of_diffusers() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        reference: Any = DiTTransformer2DModel(
-            num_attention_heads=4, attention_head_dim=16, in_channels=4, out_channels=8, num_layers=2, sample_size=16,
-            patch_size=2, num_embeds_ada_norm=10, norm_eps=1e-6,  # 1e-5 by default, unlike DiT
-        ).double().eval()  # fmt: skip
-    randomise(reference)
-    first = reference.transformer_blocks[0].norm1.emb
-    for block in reference.transformer_blocks:  # it keeps one copy per block, which are equal in published files
-        block.norm1.emb.load_state_dict(first.state_dict())
-        block.norm1.emb.time_proj = ExactTimesteps(256)
-    x, t, y = images(3, 4, 16, 16), timesteps(3), torch.tensor([0, 7, 10])
-    call = {"hidden_states": x, "timestep": t, "class_labels": y}
-    assert compare(network(DIT), reference, x, t, y, **call) <= TOLERANCE
+@pytest.mark.parametrize("classes", [False, True])
+@pytest.mark.parametrize("resampling", [("resnet", "resnet"), ("conv", "nearest")])
+@pytest.mark.parametrize("modulation", ["scale_shift", "add"])
+@pytest.mark.parametrize("attention", [(False, True, True), (True, True, False)])
+def test_heads_by_width(
+    attention: tuple[bool, ...], modulation: str, resampling: tuple[str, str], classes: bool
+) -> None:
+    form = attention, modulation, resampling, classes
+    x, t, y = images(3, 3, 16, 24), timesteps(3), torch.tensor([0, 4, 9])
+    inputs, call = (x, t, y) if classes else (x, t), {"class_labels": y} if classes else {}
+    model, reference = network(adm_spec(*form)), adm_twin(*form)
+    assert compare(model, reference, *inputs, sample=x, timestep=t, **call) <= TOLERANCE
 
 
 # Goldens: the original authors' code at a small width
@@ -309,22 +219,21 @@ GOLDENS = {  # name: (spec, layout, the reference's names of our inputs)
             "levels: [{multiplier: 1}, {multiplier: 2, transformer: 2}, {multiplier: 4, transformer: 3}]",
             "mid: {transformer: 3}", "transformer: {head_dim: 16, context: text}",
         ),
-        "ldm", ("x", "timesteps", "context", "y"),
+        "ldm:projections=linear", ("x", "timesteps", "context", "y"),
     ),
     "guided_adm256_cond": (
         openai("adm", CONDITIONED, "attention: {head_dim: 16}", "downsample: resnet", "upsample: resnet"),
-        "ldm", ("x", "timesteps", "y"),
+        "adm", ("x", "timesteps", "y"),
     ),
     "guided_convupdown_noss": (
         openai("ldm", "conditioning: {t: {embed: sinusoidal, dim: 32}}", "attention: {head_dim: 16}",
                "blocks_per_level: 1"),
-        "ldm", ("x", "timesteps"),
+        "adm", ("x", "timesteps"),
     ),
     "improved_imagenet64_cond": (
         openai("adm", CONDITIONED, "attention: {num_heads: 4}", "blocks_per_level: 3"),
-        "ldm", ("x", "timesteps", "y"),
+        "adm", ("x", "timesteps", "y"),
     ),
-    "dit_xl2_classcond": (DIT, "dit", ("x", "t", "y")),
 }  # fmt: skip
 
 
@@ -332,9 +241,12 @@ GOLDENS = {  # name: (spec, layout, the reference's names of our inputs)
 def test_golden(name: str) -> None:
     text, layout, inputs = GOLDENS[name]
     golden, model = Golden(name), network(text)
-    load_weights(model, golden.weights(), layout)
+    weights = golden.weights()
+    load_weights(model, weights, layout)
     with torch.no_grad():
         output = model(*golden.inputs(inputs))
+    written = dict(layouts.find(layout).ours_to_foreign(model.plan, model.state_dict()))
+    assert {key: value.shape for key, value in written.items()} == {key: value.shape for key, value in weights.items()}
     assert difference(output, golden.output) <= TOLERANCE
     assert float((output - golden.output).abs().max()) <= golden.tolerance
 

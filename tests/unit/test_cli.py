@@ -139,7 +139,7 @@ def test_schema_is_the_committed_one(run: Run) -> None:
     assert run("schema")[1] == (ROOT / "netspec" / "netspec.schema.json").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("family", ["unet", "dit"])
+@pytest.mark.parametrize("family", ["unet", "dit", "autoencoder"])
 def test_new_writes_a_spec_that_is_sound(
     family: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

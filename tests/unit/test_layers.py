@@ -156,6 +156,7 @@ def test_an_expectation_holds_for_the_layer_that_states_it(tmp_path: Path) -> No
     assert "expect" not in set_("unet.blocks_per_level=1").data
     child = files(tmp_path, child="extends: base.yaml\nname: child\n", base=BASE)
     assert "expect" not in layers.compose(load(child)).data
+    assert "expect" not in layers.compose(load(child), variant="wide").data
 
 
 def test_an_unknown_variant() -> None:

@@ -193,6 +193,7 @@ error[NS310]: the skip is 64x64, the decoder is 56x56
    |   ^^^^ sizes must be equal to join
    = note: same for 136x136 and 104x104, 280x280 and 200x200, 568x568 and 392x392
    = help: valid convolutions lose margins: write `crop: center`, or use `padding: same`
+   = help: odd sizes that are rounded down lose a row: write `pad: center`
 """
 
 TOKENS = """\

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from netspec import registry
 from netspec.attention import Attention
 from netspec.blocks import Block
-from netspec.families.unet import Level, UNet
+from netspec.families.levels import Level
+from netspec.families.unet import UNet
 from netspec.fields import Choice, Either, Field, FieldType, ListOf, Optional, RecordOf, Scalar, Slot, Words, choice
 from netspec.norms import Norm
 from netspec.norms.group import GroupNorm

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from texts import SD15
 
-from netspec import registry, schema
+from netspec import layers, registry, schema
 from netspec.document import load, loads
 from netspec.errors import Diagnostic, SchemaError, SpecError
 from netspec.render import render
@@ -97,7 +97,7 @@ def test_the_language_s_examples_are_valid(text: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(SPECS.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_spec_is_valid(path: Path) -> None:
-    validate(load(path))
+    validate(layers.compose(load(path)))
 
 
 def test_a_typo_reads_as_in_the_language_s_description() -> None:

@@ -11,12 +11,12 @@ import inspect
 import pkgutil
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cache
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, get_args, get_type_hints
 
 from torch import Tensor
 
@@ -25,7 +25,29 @@ from netspec.plan import Node, Plan, describe
 from netspec.weights.layouts.nodes import shapes_of
 from netspec.weights.layouts.table import Entry, Place, entries_of
 
-__all__ = ["Entry", "Layout", "Place", "find", "named"]
+__all__ = ["OWN", "Entry", "Layout", "Place", "Sign", "find", "named"]
+
+OWN = "netspec"  # the layout of our own files
+
+
+@dataclass(frozen=True)
+class Sign:
+    """Tell-tale keys: what every file of a layout has for one kind of network, and no file of another layout has.
+
+        Sign("unet", "time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
+
+    `family` is the spec's key for that kind of network. All of the keys have to be there, written as a file has them
+    that holds nothing else: what stands before every key of a network (`module.`, `model.diffusion_model.`) is found
+    by them. Choose two to four that no size, depth or option of the architecture takes away; a file that lacks one all
+    the same (an encoder alone) is a sign more.
+    """
+
+    family: str
+    keys: tuple[str, ...]
+
+    def __init__(self, family: str, *keys: str) -> None:
+        object.__setattr__(self, "family", family)
+        object.__setattr__(self, "keys", keys)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +56,12 @@ class Layout:
 
     Its fields are what files of one layout do differently among themselves and a plan does not tell; where keys and
     shapes tell, reading follows them, and the fields matter for writing alone.
+
+    `signs` say how `--layout auto` and `netspec weights inspect` recognise the layout: a few tell-tale keys as data.
     """
 
     name: ClassVar[str] = ""
+    signs: ClassVar[tuple[Sign, ...]] = ()
 
     def __init_subclass__(cls, *, name: str = "") -> None:
         super().__init_subclass__()
@@ -44,9 +69,18 @@ class Layout:
             cls.name = name
             _register(cls)
 
+    @classmethod
+    def known_by(cls) -> tuple[Sign, ...]:
+        """The layout's signs; one that is made of several files asks each for its own."""
+        return cls.signs
+
     @abstractmethod
     def places(self, plan: Plan) -> Iterator[Place]:
         """Where each node's tensors lie. Nodes without tensors may be left out."""
+
+    def beside(self, plan: Plan) -> tuple[str, ...]:
+        """How keys begin of parts that a whole network has and this plan does without: they are left aside."""
+        return ()
 
     def entries(self, plan: Plan) -> tuple[Entry, ...]:
         """Every tensor of the plan with its foreign keys, in our order.
@@ -117,13 +151,36 @@ def _load_all() -> None:
 
 
 def find(layout: str | Layout) -> Layout:
-    """The layout of that name with its usual choices, or the given one. Raises WeightsError NS610."""
+    """The given layout, or the one of that name: with its usual choices, or with those that follow the name, as in
+    `ldm:qkv=parts_first` or `diffusers:projections=linear,vector=class_embedding`.
+
+    Raises WeightsError NS610: no such layout, no such choice, or no such value of it.
+    """
     if isinstance(layout, Layout):
         return layout
     known = named()
-    if layout not in known:
-        close = get_close_matches(layout, known, n=1)
-        hint = (f"did you mean `{close[0]}`?",) if close else ()
-        listed = ", ".join(sorted(known))
-        raise WeightsError(Diagnostic("NS610", f"there is no layout `{layout}`", help=(*hint, f"layouts: {listed}")))
-    return known[layout]()
+    name, colon, choices = layout.partition(":")
+    if name not in known:
+        raise _unknown(f"there is no layout `{name}`", name, known, f"layouts: {', '.join(sorted(known))}")
+    return known[name](**dict(_chosen(known[name], choices.split(","))) if colon else {})
+
+
+def _chosen(cls: type[Layout], choices: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(field, value) of each `field=value`."""
+    hints = get_type_hints(cls)
+    offered: dict[str, tuple[str, ...]] = {field.name: get_args(hints[field.name]) for field in fields(cls)}
+    listed = " ".join(f"{field}={'|'.join(words)}" for field, words in offered.items())
+    note = f"choices of `{cls.name}`: {listed or 'none'}"
+    for choice in choices:
+        field, _, value = choice.strip().partition("=")
+        if field not in offered:
+            raise _unknown(f"layout `{cls.name}` has no choice `{field}`", field, offered, note)
+        if value not in offered[field]:
+            raise _unknown(f"`{field}` of layout `{cls.name}` cannot be `{value}`", value, offered[field], note)
+        yield field, value
+
+
+def _unknown(message: str, word: str, known: Iterable[str], note: str) -> WeightsError:
+    close = get_close_matches(word, known, n=1)
+    hint = (f"did you mean `{close[0]}`?",) if close else ()
+    return WeightsError(Diagnostic("NS610", message, help=(*hint, note)))

@@ -11,7 +11,7 @@ from netspec.embeds.sinusoidal import Sinusoidal
 from netspec.plan import Node, Plan
 from netspec.positions import Table as PositionTable
 from netspec.registry import Component
-from netspec.weights.layouts import Layout
+from netspec.weights.layouts import Layout, Sign
 from netspec.weights.layouts.nodes import rule
 from netspec.weights.layouts.table import Place, Table, row
 from netspec.weights.layouts.transforms import Fused, Places
@@ -46,6 +46,8 @@ _RULES: Mapping[type[Component], tuple[str, Table]] = {
 @dataclass(frozen=True, kw_only=True)
 class DiTLayout(Layout, name="dit"):
     """facebookresearch/DiT, `models.py` (Peebles & Xie 2023): q, k, v are rows of one matrix."""
+
+    signs = (Sign("dit", "x_embedder.proj.bias", "blocks.0.attn.qkv.weight", "final_layer.adaLN_modulation.1.bias"),)
 
     def places(self, plan: Plan) -> Iterator[Place]:
         for node in plan:

@@ -31,9 +31,9 @@ class Spot:
     index: int
 
 
-def spot(node: Node) -> Spot | None:
-    """The place in the U-Net; None for stem, head, embeddings and joins."""
-    found = _SPOT.fullmatch(node.name)
+def spot(node: Node, part: str = "") -> Spot | None:
+    """The place in the U-Net; None for stem, head, embeddings and joins. `part` begins the names of a half's nodes."""
+    found = _SPOT.fullmatch(node.name.removeprefix(f"{part}_"))
     return Spot(found[1], int(found[2] or 0), found[3], int(found[4] or 0)) if found else None
 
 

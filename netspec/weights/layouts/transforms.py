@@ -6,7 +6,7 @@ values but `Repeated`, so shapes can be worked out on the meta device.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,14 +81,80 @@ class Fused(Pointwise):
 
 
 @dataclass(frozen=True)
-class Places(Transform):
-    """A position table with one row per place, (1, rows * columns, C) for our (1, rows, columns, C)."""
+class Reshaped(Transform):
+    """The same numbers in another shape: `shape` has -1 for what is left, 0 for the size that ours has, counted from
+    the end."""
+
+    shape: Shape
 
     def read(self, foreign: Sequence[Tensor], shapes: Sequence[Shape]) -> list[Tensor]:
         return [tensor.reshape(shape) for tensor, shape in zip(foreign, shapes, strict=True)]
 
     def write(self, ours: Sequence[Tensor]) -> list[Tensor]:
-        return [tensor.flatten(1, 2) for tensor in ours]
+        return [tensor.reshape(*self._of(tensor)) for tensor in ours]
+
+    def _of(self, ours: Tensor) -> Iterator[int]:
+        for place, size in enumerate(self.shape, start=-len(self.shape)):
+            yield size or ours.shape[place]
+
+
+@dataclass(frozen=True)
+class Places(Reshaped):
+    """A position table with one row per place, (1, rows * columns, C) for our (1, rows, columns, C)."""
+
+    shape: Shape = (1, -1, 0)
+
+
+@dataclass(frozen=True)
+class Stacked(Transform):
+    """Layers of several widths that read the same input, stacked as the rows of one."""
+
+    def read(self, foreign: Sequence[Tensor], shapes: Sequence[Shape]) -> list[Tensor]:
+        (stacked,) = foreign
+        return list(torch.split(stacked, [shape[0] for shape in shapes]))
+
+    def write(self, ours: Sequence[Tensor]) -> list[Tensor]:
+        return [torch.cat(list(ours))]
+
+
+@dataclass(frozen=True)
+class Swapped(Transform):
+    """The two halves of the rows in the other order: scale and shift for our shift and scale."""
+
+    def read(self, foreign: Sequence[Tensor], shapes: Sequence[Shape]) -> list[Tensor]:
+        return [torch.cat(tensor.chunk(2)[::-1]) for tensor in foreign]
+
+    def write(self, ours: Sequence[Tensor]) -> list[Tensor]:
+        return self.read(ours, [])
+
+
+@dataclass(frozen=True)
+class PackedPatches(Transform):
+    """A linear layer on patches that lie packed in the input, where ours may be a convolution over the image.
+
+    A packed patch is (channels, rows, columns), the columns fastest: the order of a convolution's kernel.
+    """
+
+    def read(self, foreign: Sequence[Tensor], shapes: Sequence[Shape]) -> list[Tensor]:
+        return [tensor.reshape(shape) for tensor, shape in zip(foreign, shapes, strict=True)]
+
+    def write(self, ours: Sequence[Tensor]) -> list[Tensor]:
+        return [_matrix(tensor) for tensor in ours]
+
+
+@dataclass(frozen=True)
+class PackedRows(Transform):
+    """Rows that make a packed patch, (channels, rows, columns), where ours make one of (rows, columns, channels)."""
+
+    patch_size: int
+
+    def read(self, foreign: Sequence[Tensor], shapes: Sequence[Shape]) -> list[Tensor]:
+        p = self.patch_size
+        return [tensor.unflatten(0, (-1, p * p)).transpose(0, 1).flatten(0, 1) for tensor in foreign]  # type: ignore[no-untyped-call]
+
+    def write(self, ours: Sequence[Tensor]) -> list[Tensor]:
+        p = self.patch_size
+        return [tensor.unflatten(0, (p * p, -1)).transpose(0, 1).flatten(0, 1) for tensor in ours]  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)

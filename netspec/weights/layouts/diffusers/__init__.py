@@ -14,7 +14,7 @@ from functools import cache
 from typing import ClassVar, Literal
 
 from netspec.plan import Plan
-from netspec.weights.layouts import Layout
+from netspec.weights.layouts import Layout, Sign
 from netspec.weights.layouts.table import Place
 
 
@@ -29,9 +29,18 @@ class Diffusers(Layout, name="diffusers"):
     projections: Literal["conv", "linear"] = "conv"
     vector: Literal["add_embedding", "class_embedding"] = "add_embedding"
 
-    def places(self, plan: Plan) -> Iterator[Place]:
+    @classmethod
+    def known_by(cls) -> tuple[Sign, ...]:
+        """The signs of every network class that has a file here."""
         _load_all()
-        scheme = next((scheme for scheme in _SCHEMES if scheme.fits(plan)), None)
+        return tuple(sign for scheme in _SCHEMES for sign in scheme.signs)
+
+    def beside(self, plan: Plan) -> tuple[str, ...]:
+        scheme = _scheme(plan)
+        return scheme.beside(plan) if scheme is not None else ()
+
+    def places(self, plan: Plan) -> Iterator[Place]:
+        scheme = _scheme(plan)
         if scheme is not None:
             yield from scheme.places(plan, self)
 
@@ -40,6 +49,7 @@ class Scheme:
     """How one network class of diffusers names its tensors. Subclasses register themselves."""
 
     cls: ClassVar[str]  # the class in diffusers
+    signs: ClassVar[tuple[Sign, ...]] = ()  # its tell-tale keys
 
     def __init_subclass__(cls, *, of: str) -> None:
         cls.cls = of
@@ -51,12 +61,22 @@ class Scheme:
         """Whether that class could be this network. No plan fits two."""
 
     @classmethod
+    def beside(cls, plan: Plan) -> tuple[str, ...]:
+        """How keys begin of parts that the plan does without."""
+        return ()
+
+    @classmethod
     @abstractmethod
     def places(cls, plan: Plan, layout: Diffusers) -> Iterator[Place]:
         """Where each node's tensors lie."""
 
 
 _SCHEMES: list[type[Scheme]] = []
+
+
+def _scheme(plan: Plan) -> type[Scheme] | None:
+    _load_all()
+    return next((scheme for scheme in _SCHEMES if scheme.fits(plan)), None)
 
 
 @cache

@@ -9,30 +9,34 @@ from netspec.embeds.sinusoidal import Sinusoidal
 from netspec.modulations.adaln_zero import AdaLNZero
 from netspec.plan import Plan
 from netspec.positions.sincos import SinCos
+from netspec.weights.layouts import Sign
 from netspec.weights.layouts.diffusers import Diffusers, Scheme
 from netspec.weights.layouts.table import Place, Row, Table, kept, row
 from netspec.weights.layouts.transforms import Repeated
 from netspec.wiring.dit_block import DiTBlock, DiTHead
 from netspec.wiring.patch import Patchify
 
-_BLOCK = (
+BLOCK = (  # PixArtTransformer2DModel has these names as well
     row("attn.q", "attn1.to_q"),
     row("attn.k", "attn1.to_k"),
     row("attn.v", "attn1.to_v"),
     row("attn.out", "attn1.to_out.0"),
     row("mlp_in", "ff.net.0.proj"),
     row("mlp_out", "ff.net.2"),
-    row("modulation.linear", "norm1.linear"),
 )
 
 
 class DiTScheme(Scheme, of="DiTTransformer2DModel"):
     """Blocks of self-attention that a vector modulates."""
 
+    signs = (Sign("dit", "transformer_blocks.0.norm1.emb.timestep_embedder.linear_1.weight", "pos_embed.proj.weight"),)
+
     @classmethod
     def fits(cls, plan: Plan) -> bool:
+        """diffusers has no form without labels."""
         blocks = [node.component for node in plan if isinstance(node.component, DiTBlock)]
-        return bool(blocks) and all(isinstance(each.modulation, AdaLNZero) and not each.cross for each in blocks)
+        fitting = all(isinstance(each.modulation, AdaLNZero) and not each.cross for each in blocks)
+        return bool(blocks) and fitting and any(isinstance(node.component, Label) for node in plan)
 
     @classmethod
     def places(cls, plan: Plan, layout: Diffusers) -> Iterator[Place]:
@@ -52,7 +56,9 @@ class DiTScheme(Scheme, of="DiTTransformer2DModel"):
                     parts = {"table": "class_embedder.embedding_table"}
                     yield Place(node, "transformer_blocks", _in_every_block(parts, depth))
                 case DiTBlock():
-                    yield Place(node, f"transformer_blocks.{number}", _BLOCK)
+                    yield Place(
+                        node, f"transformer_blocks.{number}", (*BLOCK, row("modulation.linear", "norm1.linear"))
+                    )
                 case DiTHead():
                     yield Place(node, "", (row("modulation.linear", "proj_out_1"), row("linear", "proj_out_2")))
 

@@ -18,6 +18,7 @@ from netspec.resample.down_conv import StridedConv
 from netspec.resample.down_resnet import ResnetDown
 from netspec.resample.up_nearest import NearestConv
 from netspec.resample.up_resnet import ResnetUp
+from netspec.weights.layouts import Sign
 from netspec.weights.layouts.diffusers import Diffusers, Scheme
 from netspec.weights.layouts.ldm import TRANSFORMER
 from netspec.weights.layouts.nodes import rule, spot
@@ -46,6 +47,8 @@ MLP = (row("linear1", "linear_1"), row("linear2", "linear_2"))
 
 class UNetScheme(Scheme, of="UNet2DConditionModel"):
     """`UNet2DModel` has the same names."""
+
+    signs = (Sign("unet", "time_embedding.linear_1.weight", "conv_in.weight", "down_blocks.0.resnets.0.norm1.weight"),)
 
     @classmethod
     def fits(cls, plan: Plan) -> bool:

@@ -1,0 +1,33 @@
+"""A text that a command writes: to a file that was not there, or to standard output."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+import typer
+
+
+def write(text: str, output: str | None, force: bool) -> None:
+    """Write `text` to the file `output`, as a whole or not at all; print it where that is None.
+
+    Raises UsageError NS924 where the file is there and nobody forces, WeightsError NS617 where it cannot be written.
+    """
+    from netspec.errors import Diagnostic, UsageError
+    from netspec.weights.files import cannot_write
+
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    path = Path(output)
+    if path.exists() and not force:
+        help = "choose another name, or overwrite it with `--force`"
+        raise UsageError(Diagnostic("NS924", f"{path} exists already", help=(help,)))
+    growing = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        growing.write_text(text, encoding="utf-8")
+        growing.replace(path)
+    except OSError as error:
+        growing.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error

@@ -1,0 +1,99 @@
+"""The pages as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from netspec import registry, schema
+from netspec.reference import catalogue, top
+from netspec.reference.catalogue import Key, Page, Section
+from netspec.reference.usage import Usage, usage
+from netspec.reference.words import anchor, listed
+
+_NOTICE = "<!-- Written by `python -m netspec.reference`; edit the docstrings and `Param`s that it reads. -->"
+_TITLE = "The netspec language"
+_SOURCE = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
+
+
+def texts(specs: Path) -> dict[str, str]:
+    """Every page by its file name; `specs` is the folder of the shipped specs."""
+    registry.load_all()
+    used = usage(specs)
+    found = [top.page(schema.emit(), used), *catalogue.pages(used)]
+    return {"index.md": _index(found)} | {page.name: _page(page, used) for page in found}
+
+
+def write(folder: Path, specs: Path) -> None:
+    """Write every page into `folder`, and remove pages that are no longer made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = texts(specs)
+    for path in folder.glob("*.md"):
+        if path.name not in made:
+            path.unlink()
+    for name, text in made.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def _index(pages: list[Page]) -> str:
+    lines = [_NOTICE, "", f"# {_TITLE}", ""]
+    lines += ["Every key of a spec: what it means, what it takes, what holds without it, and who uses it.", ""]
+    for page in pages:
+        titles = [section.title for section in page.sections if section.definition]
+        names = [f"[{title}]({page.name}#{anchor(title)})" for title in titles]
+        lines.append(f"- [{page.title}]({page.name}): {', '.join(names)}")
+    return "\n".join(lines) + "\n"
+
+
+def _page(page: Page, used: Usage) -> str:
+    parts = [_NOTICE, f"# {page.title}"]
+    if page.text:
+        parts.append(_linked(page.text))
+    for section in page.sections:
+        parts += _section(section, used)
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(section: Section, used: Usage) -> Iterator[str]:
+    yield f"{'#' * section.depth} {section.title}"
+    if section.text:
+        yield _linked(section.text)
+    if section.example:
+        yield f"```yaml\n{section.example.rstrip()}\n```"
+    if section.holders is not None:
+        yield f"Used by {_specs(section.holders, used.specs)}."
+    if section.keys:
+        yield "\n".join(_table(section.keys))
+        yield "\n".join(
+            ["Written by", "", *(f"- `{key.name}`: {_specs(key.specs, used.specs)}" for key in section.keys)]
+        )
+
+
+def _table(keys: Collection[Key]) -> Iterator[str]:
+    yield "| key | meaning | takes | default | example |"
+    yield "|---|---|---|---|---|"
+    for key in keys:
+        cells = (f"`{key.name}`", key.meaning, key.takes, key.default, f"`{key.example}`")
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _specs(names: Collection[str], all_names: Collection[str]) -> str:
+    """The specs by name; those that are missing where these are fewer."""
+    missing = [name for name in all_names if name not in names]
+    if not names:
+        return "no shipped spec"
+    if not missing:
+        return "every shipped spec"
+    if len(names) > 3 * len(missing):
+        return f"every shipped spec but {listed(map(_spec, missing), 'and')}"
+    return listed(map(_spec, names), "and")
+
+
+def _spec(name: str) -> str:
+    return f"[{name}](../../specs/{name}.yaml)"
+
+
+def _linked(text: str) -> str:
+    """Papers become links."""
+    return _SOURCE.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
