@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import torch
 
     from netspec.graph import Model
-    from netspec.weights.layouts import Layout
     from netspec.weights.checkpoint import Weights
+    from netspec.weights.layouts import Layout
     from netspec.weights.recognise import Reading
 
 PathLike = str | os.PathLike[str]

@@ -1,7 +1,8 @@
 """Layers of a spec, later ones winning: extended files < the file < a variant < `--set`.
 
 Mappings merge; lists and scalars replace; a mapping that names another component replaces as well, since the old
-component's settings mean nothing to the new one. Every value keeps the place where it was written.
+component's settings mean nothing to the new one. `none` over an entry that the author named, such as an input, takes
+it out. Every value keeps the place where it was written.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from netspec.shorthands import shorthand
 
 MAX_EXTENDS = 16
 TAGS = ("type", "embed")  # the keys that name a component
+_NAMED = ("inputs", "outputs", "dims", "conditioning", "targets")  # mappings whose keys are the author's
 _PART = re.compile(r"(?:^|(?<=.)\.)([^.\[\]=]+)|\[(\d+)\]")
 
 
@@ -167,6 +169,10 @@ class _Layers:
         if isinstance(new, dict):
             self._open(path)
         old = self._at(path)
+        if new == "none" and old is not None and len(path) == 2 and path[0] in _NAMED:
+            del self.data[path[0]][path[1]]
+            self.forget(path)
+            return
         if isinstance(old, dict) and isinstance(new, dict) and not _renamed(old, new):
             children = _children(places)
             for key, value in new.items():

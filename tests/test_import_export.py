@@ -89,7 +89,7 @@ def test_what_is_exported_is_imported_again(exported: Mapping[str, dict[str, Any
 
 
 BUILT = ("unet/ddpm_cifar10", "unet/adm@cond-64", "unet/sd15", "unet/sdxl", "unet/sd_x4_upscaler", "autoencoder/kl_f16",
-         "dit/pixart_xl_2", "dit/sd3_medium@3.5-medium", "dit/flux_schnell")  # fmt: skip
+         "dit/pixart_xl_2", "dit/sd3_medium@3.5-medium", "dit/flux_dev@schnell")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -134,7 +134,7 @@ unet/simple_unet.yaml: 2 errors
     assert found.message == "diffusers has no class for this `dit`"
 
 
-@pytest.mark.parametrize("name", ["unet/sd15", "unet/adm", "unet/tied_unet", "dit/flux_schnell", "tiny/light_unet"])
+@pytest.mark.parametrize("name", ["unet/sd15", "unet/adm", "unet/tied_unet", "dit/flux_dev@schnell", "tiny/light_unet"])
 def test_the_shortest_spelling_is_an_equal_spec(name: str) -> None:
     spec = api.load(shipped.folder() / f"{name}.yaml")
     data = shortest(spec)

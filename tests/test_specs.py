@@ -80,7 +80,7 @@ PUBLISHED = {  # what the papers' own code prints; the specs state them too, but
     "dit/sd3_medium": 2_028_328_000,
     "dit/sd3_medium@3.5-medium": 2_243_171_520,
     "dit/sd3_medium@3.5-large": 8_056_627_520,
-    "dit/flux_schnell": 11_891_178_560,
+    "dit/flux_dev@schnell": 11_891_178_560,
     "dit/flux_dev": 11_901_408_320,
     "dit/flux_dev@fill": 11_902_391_360,
     "dit/flux_dev@canny": 11_901_604_928,

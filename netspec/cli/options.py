@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="A spec file, or the name of a shipped spec, such as tiny/unet.")]
+SpecFile = Annotated[
+    str, typer.Argument(metavar="SPEC", help="A spec file, or the name of a shipped spec, such as tiny/unet.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Override one value, such as unet.blocks_per_level=3."),

@@ -233,7 +233,7 @@ class DiT(Denoiser, name="dit"):
             b.problem(
                 Problem(
                     "NS313",
-                    f"`{name}` is {b.spec.inputs[name]}, coordinates of these tokens on {len(rule.axes)} axes are {wanted}",
+                    f"`{name}` is {b.spec.inputs[name]}, coordinates on {len(rule.axes)} axes are {wanted}",
                     label="one row for each token",
                     help=(f"write it with the sizes of the tokens, and a last size of {len(rule.axes)}",),
                 ),

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from netspec import tensors
+from netspec.costs import Cost
 from netspec.fields import Param
 from netspec.problems import Problem
 from netspec.registry import Component
 from netspec.tensors import Size, TensorType
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from netspec.module import Parts
 
 
 class Position(Component, kind="position", usual="sincos"):
@@ -22,6 +25,23 @@ class Position(Component, kind="position", usual="sincos"):
 
     def infer(self, x: TensorType) -> TensorType:
         return tensors.tokens(x.batch, tensors.product(x.sizes), x.channels)
+
+
+class Bare(Position):
+    """Tokens as they are: their place, if anything, is told elsewhere."""
+
+    def cost(self, x: TensorType, out: TensorType) -> Cost:
+        return Cost()
+
+    def build(self, x: TensorType, out: TensorType) -> nn.Module:
+        from netspec.module import assemble
+
+        return assemble(self)
+
+    def forward(self, m: Parts, x: Tensor) -> Tensor:
+        from netspec import ops
+
+        return ops.to_tokens(x)
 
 
 class Table(Position):

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
-from netspec.costs import Cost
 from netspec.fields import Param
-from netspec.positions import Position
+from netspec.positions import Bare
 from netspec.problems import Problem
 from netspec.tensors import TensorType
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from netspec.module import Parts
+    pass
 
 
-class Rope(Position, name="rope"):
+class Rope(Bare, name="rope"):
     """Every block turns the channels of its queries and keys, in pairs of neighbours, by angles that grow with place.
 
     Su et al. 2021, arXiv:2104.09864, Sec. 3.2.2, with channels of their own for each coordinate. A patch stands at
@@ -50,16 +47,3 @@ class Rope(Position, name="rope"):
                 label="one number for each coordinate",
                 help=("write `axes: [a, b]` for row and column",),
             )
-
-    def cost(self, x: TensorType, out: TensorType) -> Cost:
-        return Cost()
-
-    def build(self, x: TensorType, out: TensorType) -> nn.Module:
-        from netspec.module import assemble
-
-        return assemble(self)
-
-    def forward(self, m: Parts, x: Tensor) -> Tensor:
-        from netspec import ops
-
-        return ops.to_tokens(x)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,15 +19,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of other people's imports
     from diffusers import DiTTransformer2DModel, PixArtTransformer2DModel
     from diffusers.models.embeddings import get_2d_sincos_pos_embed
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks this small lose more to waiting threads than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # Labels in one vector

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,15 +17,6 @@ from netspec.weights.load import load_weights
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of other people's imports
     from diffusers import FluxTransformer2DModel, SD3Transformer2DModel
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks this small lose more to waiting threads than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 SIDE = "{min: 8, opt: 16, max: 24}"

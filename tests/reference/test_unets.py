@@ -7,7 +7,6 @@ which half of a GEGLU is the gate, how the rows of q, k and v are packed.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -35,15 +34,6 @@ with warnings.catch_warnings():
 
 SIDE = "{min: 16, opt: 16, max: 32}"
 DIMS = f"dims: {{batch: {{min: 1, opt: 2, max: 4}}, height: {SIDE}, width: {SIDE}}}"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks this small lose more to waiting threads than they gain: a minute, on two busy cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # DDPM

@@ -6,7 +6,6 @@ order of q, k, v, narrow stems, resampling without weights, levels of their own 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,16 +15,6 @@ from plain_unet import PlainUNet, Plan
 from twins import TOLERANCE, Golden, difference, images, network, randomise, timesteps
 
 from netspec.weights.load import load_weights
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks this small lose more to waiting threads than they gain: a minute, on two busy cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
 
 ADM = Plan(blocks=(2, 2, 2), classes=10, head_dim=16, scale_shift=True, resampling="resnet")
 IMPROVED = Plan(blocks=(3, 3, 3), classes=10, heads=4, scale_shift=True)

@@ -204,6 +204,18 @@ def test_settings_over_a_bare_name_keep_the_name(tmp_path: Path) -> None:
     assert layers.compose(load(child)).data["unet"]["attention"]["norm"] == {"type": "rms", "eps": 1e-3}
 
 
+def test_none_takes_out_what_the_author_named(tmp_path: Path) -> None:
+    """An input and its embedding go without a trace; `none` over nothing stays, for the schema to refuse."""
+    folder = files(tmp_path, child="extends: base.yaml\ninputs: {t: none}\nconditioning: {t: none}\n", base=BASE)
+    child = layers.compose(load(folder))
+    assert child.data["inputs"] == {"x": ["batch", 4, 32, 32]}
+    assert child.data["conditioning"] == {}
+    assert not [path for path in child.places if path[:2] in (("inputs", "t"), ("conditioning", "t"))]
+    assert set_("inputs.t=none").data["inputs"] == {"x": ["batch", 4, 32, 32]}
+    assert set_("inputs.y=none").data["inputs"]["y"] == "none"
+    assert set_("unet.attention=none").data["unet"]["attention"] == "none"
+
+
 def test_a_circle(tmp_path: Path) -> None:
     first = files(tmp_path, a="extends: b.yaml\n", b="name: b\nextends: a.yaml\n")
     assert refused(UnknownName, "NS210", load(first)) == (

@@ -48,7 +48,7 @@ TWINS = {  # spec: (diffusers' network, the layout of the original code)
         "sd3",
     ),
     "dit/sd3_medium@3.5-large": (lambda: sd3(2432, 38, **RMS), "sd3"),
-    "dit/flux_schnell": (lambda: flux(guidance=False), "flux"),
+    "dit/flux_dev@schnell": (lambda: flux(guidance=False), "flux"),
     "dit/flux_dev": (flux, "flux"),
     "dit/flux_dev@fill": (lambda: flux(384), "flux"),
     "dit/flux_dev@canny": (lambda: flux(128), "flux"),

@@ -70,7 +70,9 @@ def test_every_layout_speaks_for_itself(name: str) -> None:
 
 def test_signs_are_keys_of_their_layout() -> None:
     """A sign that nothing has would never be seen: each is in some network that the layout holds."""
-    plans = [*map(plan_of, NAMES), plan_of("dit", **{"dit.qk_norm": "none"})]
+    plain = {"dit.qk_norm": "none"}
+    in_context = {"dit.modulation": "none", "dit.context": {"input": "conditioning", "attention": "in_context"}}
+    plans = [*map(plan_of, NAMES), plan_of("dit", **plain), plan_of("dit", **plain, **in_context)]
     spoken: set[tuple[str, tuple[str, ...]]] = set()
     for plan in plans:
         for layout in holding(plan):

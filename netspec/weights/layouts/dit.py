@@ -47,7 +47,10 @@ _RULES: Mapping[type[Component], tuple[str, Table]] = {
 class DiTLayout(Layout, name="dit"):
     """facebookresearch/DiT, `models.py` (Peebles & Xie 2023): q, k, v are rows of one matrix."""
 
-    signs = (Sign("dit", "x_embedder.proj.bias", "blocks.0.attn.qkv.weight", "final_layer.adaLN_modulation.1.bias"),)
+    signs = (
+        Sign("dit", "x_embedder.proj.bias", "blocks.0.attn.qkv.weight", "final_layer.adaLN_modulation.1.bias"),
+        Sign("dit", "x_embedder.proj.bias", "blocks.0.attn.qkv.weight", "final_layer.norm_final.weight"),  # in-context
+    )
 
     def places(self, plan: Plan) -> Iterator[Place]:
         for node in plan:
