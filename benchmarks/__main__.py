@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-NAMES = ("commands", "sweep", "emission", "random_weights", "latency", "first_build", "conversion")
+NAMES = ("commands", "sweep", "emission", "large", "random_weights", "latency", "first_build", "conversion")
 
 for name in sys.argv[1:] or NAMES:
     print(f"== {name}: {import_module(f'benchmarks.{name}').__doc__}", flush=True)

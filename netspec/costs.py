@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
 from netspec.tensors import TensorType
 
@@ -61,4 +60,4 @@ def attention(queries: int, keys: int, width: int, *, batch: int) -> Cost:
 
 def applied(out: TensorType) -> int:
     """How many vectors of channels a tensor holds: samples x positions."""
-    return out.batch.opt * prod(size.opt for size in out.sizes)
+    return out.batch.opt * out.positions

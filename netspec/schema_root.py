@@ -225,7 +225,11 @@ def _tensor() -> Node:
 
 
 def _uses() -> dict[str, Node]:
-    variant = {"type": "object", "description": "values by path (`dit.depth: 12`) or as nested mappings; `none` takes an input, embedding or target out"}
+    variant = {
+        "type": "object",
+        "description": "values by path (`dit.depth: 12`) or as nested mappings; "
+        "`none` takes an input, an embedding or a target out",
+    }
     return {
         "variants": {
             **_named_file("a variant", "changes of this spec under a name: `--variant small`", variant),

@@ -111,7 +111,7 @@ def rms_norm(
     weight: ir.Value | None = None,
     eps: float | None = None,
 ) -> ir.Value:
-    """x / sqrt(mean(x * x) + eps) * weight over the last axes. The operator's `stash_type` keeps the mean in float32."""
+    """x / sqrt(mean(x * x) + eps) * weight over the last axes. The operator keeps the mean in float32."""
     dtype, h, shape = b.dtype(x), b.exact(x), tuple(normalized_shape)
     epsilon = torch.finfo(b.dtype(h)).eps if eps is None else eps
     if b.flavour.rms_norm == "operator" and dtype != torch.float64:  # which no runtime has a kernel for

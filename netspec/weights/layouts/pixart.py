@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from netspec.embeds.numbers import Numbers
 from netspec.embeds.sinusoidal import Sinusoidal
-from netspec.plan import Plan
+from netspec.plan import Node, Plan
 from netspec.positions.sincos import SinCos
 from netspec.registry import Component
 from netspec.weights.layouts import Layout, Sign
 from netspec.weights.layouts.nodes import rule, shapes_of
-from netspec.weights.layouts.table import Place, Table, row
+from netspec.weights.layouts.table import Place, Table, kept, row
 from netspec.weights.layouts.transforms import Fused, Places, Reshaped
 from netspec.wiring.dit_block import DiTBlock, DiTHead
 from netspec.wiring.patch import Patchify
@@ -52,19 +52,26 @@ class PixArt(Layout, name="pixart"):
     """PixArt-alpha/PixArt-alpha and PixArt-sigma, `PixArt.py` and `PixArtMS.py` (Chen et al. 2023).
 
     Files hold more than a network computes with: the caption that stands for none, which the caller gives as text like
-    any other, and a table of positions where every image has its own. Both are passed over, and not written: the
-    original code reads files without them (`strict=False`).
+    any other, and a table of positions, of a square image, where every image has its own or none is square. Both are
+    passed over, and not written: the original code reads files without them (`strict=False`).
     """
 
     signs = (Sign("dit", "x_embedder.proj.weight", "t_block.1.weight", "blocks.0.cross_attn.kv_linear.weight"),)
 
     def beside(self, plan: Plan) -> tuple[str, ...]:
-        stored = any(isinstance(node.component, SinCos) and shapes_of(node) for node in plan)
-        return ("y_embedder.y_embedding", *(() if stored else ("pos_embed",)))
+        return ("y_embedder.y_embedding", *(() if any(map(_square, plan)) else ("pos_embed",)))
 
     def places(self, plan: Plan) -> Iterator[Place]:
         for node in plan:
             if (found := rule(_RULES, node)) is not None:
                 prefix, rows = found
+                if isinstance(node.component, SinCos) and not _square(node):
+                    rows = (kept("table"),)
                 number = f".{node.name.rpartition('_')[2]}" if isinstance(node.component, DiTBlock) else ""
                 yield Place(node, f"{prefix}{number}", rows)
+
+
+def _square(node: Node) -> bool:
+    """Whether the node is a table of positions of square images, the only kind that is stored."""
+    table = shapes_of(node).get("table", ()) if isinstance(node.component, SinCos) else ()
+    return bool(table) and table[1] == table[2]
