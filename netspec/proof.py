@@ -13,6 +13,7 @@ from netspec.deployment import Deployment
 from netspec.parity import Outcome
 from netspec.planner.points import points
 from netspec.weights import store
+from netspec.weights.probe import write_probe
 
 
 def prove(
@@ -25,9 +26,9 @@ def prove(
 ) -> Outcome:
     """Parity of a deployment's graph in `folder` with its `meta` model, which is filled here from the weights there.
 
-    Fresh weights have zero-initialised layers, behind which nothing can be seen: the graph is then bound to a copy of
-    the weights in which those are small noise. So are weights that give an output of zeros. The copy lies in `scratch`,
-    by default the system's folder for temporary files: nothing is written beside a finished graph. Raises ParityError.
+    Fresh weights hide errors, and so do those that give an output of zeros: the graph is then bound to a copy of them
+    that hides none (`write_probe`). The copy lies in `scratch`, by default the system's folder for temporary files:
+    nothing is written beside a finished graph. Raises ParityError.
     Where memory is too short for two backends, the outcome says so instead.
     """
     file, weights, model = folder / deployment.file, folder / deployment.weights, deployment.model
@@ -44,7 +45,7 @@ def prove(
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".probe-") as name:
         if fresh:
             probe = Path(name, weights.name)
-            store.write_probe(weights, probe)
+            write_probe(model, weights, probe)
             file = Path(shutil.copy(file, name))
             store.fill(model, probe)
         return parity.verify(

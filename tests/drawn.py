@@ -221,7 +221,7 @@ def _skip(draw: DrawFn) -> Any:
 def _dit(draw: DrawFn, patch: int, context: str | None, data: Data) -> Data:
     net: Data = {"patch_size": patch, "hidden_size": draw(any_of(8, 12, 16)), "depth": draw(st.integers(1, 3))}
     net |= _heads(draw)
-    net |= some(draw, mlp_ratio=any_of(1, 2.5, 0.25), act=any_of(*ACTS), qk_norm=any_of("none", "rms"),
+    net |= some(draw, mlp_ratio=any_of(1, 2.5, 0.25), act=any_of(*ACTS), qk_norm=any_of("none", "rms", "layer"),
                 modulation=any_of("adaln_zero", "adaln", "none"),
                 pos_embed=any_of("none", "learned", "sincos", {"grid": 16, "crop": "center"},
                                  {"type": "learned", "grid": 16}, {"crop": "center"}, {"span": 4}, {"scale": 0.5},

@@ -454,7 +454,7 @@ def test_modulation_rules_and_context_of_the_dit_block() -> None:
     rules, dit = registry.named("modulation"), registry.named("wiring")["dit_block"]
     x, c = dit.trial
     context = tensors.tokens(tensors.fixed(2), tensors.fixed(5), 24)
-    for rule, cross, qk_norm in itertools.product(rules.values(), (False, True), ("none", "rms")):
+    for rule, cross, qk_norm in itertools.product(rules.values(), (False, True), ("none", "rms", "layer")):
         block = make(dit, num_heads=4, modulation=rule(), cross=cross, qk_norm=qk_norm)
         vector = [c] if rule.modulated else []  # type: ignore[attr-defined]  # every rule says
         node = node_of(block, (x, *vector, *([context] if cross else [])))

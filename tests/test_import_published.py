@@ -134,7 +134,7 @@ CONFIGS: dict[str, tuple[dict[str, Any], int, str]] = {  # settings, parameters,
     "sd 3.5 medium": ({**SD3, **MEDIUM}, 2_243_171_520, "dit/sd3_medium --variant 3.5-medium"),
     "sd 3.5 large": ({**SD3, **LARGE}, 8_056_627_520, "dit/sd3_medium --variant 3.5-large"),
     "flux dev": (FLUX, 11_901_408_320, "dit/flux_dev"),
-    "flux schnell": ({**FLUX, "guidance_embeds": False}, 11_891_178_560, "dit/flux_dev@schnell"),
+    "flux schnell": ({**FLUX, "guidance_embeds": False}, 11_891_178_560, "dit/flux_dev --variant schnell"),
     "flux fill": ({**FLUX, "in_channels": 384, "out_channels": 64}, 11_902_391_360, "dit/flux_dev --variant fill"),
     "flux canny": ({**FLUX, "in_channels": 128, "out_channels": 64}, 11_901_604_928, "dit/flux_dev --variant canny"),
 }  # fmt: skip

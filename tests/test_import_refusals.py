@@ -103,7 +103,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [  # a config, what 
     (DIT, {"activation_fn": "geglu"}, "activation_fn"),
     (PIXART, {"norm_elementwise_affine": True}, "norm_elementwise_affine"),
     (PIXART, {"cross_attention_dim": 2048}, "cross_attention_dim"),
-    (SD3, {"qk_norm": "layer_norm"}, "qk_norm"),
+    (SD3, {"qk_norm": "l2"}, "qk_norm"),
     (SD3, {"caption_projection_dim": 1152}, "caption_projection_dim"),
     (SD3, {"dual_attention_layers": [30]}, "dual_attention_layers"),
     (FLUX, {"axes_dims_rope": [16, 56]}, "axes_dims_rope"),

@@ -301,6 +301,9 @@ LEAVES: Mapping[str, tuple[Callable[[Sizes, torch.dtype], Inputs], Callable[[Siz
     "origin_positions": (tokens, fn(lambda x: ops.origin_positions(x, 3))),
     "pad_like": (crops, fn(lambda x, y: ops.pad_like(y, x))),
     "pad_like itself": (image, fn(lambda x, y: ops.pad_like(x, y) + 1)),
+    "resize_like bilinear": (crops, fn(lambda x, y: ops.resize_like(y, x, "bilinear"))),
+    "resize_like nearest": (crops, fn(lambda x, y: ops.resize_like(y, x, "nearest"))),
+    "resize_like smaller": (crops, fn(lambda x, y: ops.resize_like(x, y, "bilinear"))),
     "rotary_table": (tokens, fn(lambda x, y: ops.rotary_table(x[..., :3], y, (4, 2, 6), 100.0))),
     "rotate": (tokens, fn(lambda x: ops.rotate(x, x.chunk(2, -1)[1], 2))),
     "rotate by a table": (

@@ -241,6 +241,17 @@ targets:
 """
 
 
+def test_joined_sequences_are_exported(tmp_path: Path) -> None:
+    """Their widths side by side, and norms of queries and keys with gains and biases, in half precision as well."""
+    text = (SPECS / "parallel_dit.yaml").read_text(encoding="utf-8").partition("expect:")[0]
+    text = text.replace("txt:      [", "known: [batch, tokens, 8]\n  txt: [").replace("qk_norm: rms", "qk_norm: layer")
+    text = text.replace("dit:\n", "targets: {half: {exporter: onnx, precision: fp16}}\ndit:\n  image: [img, known]\n")
+    result = compiler.compile(api.loads(text), tmp_path / "out", compiler.Options())
+    rows = json.loads((result.folder / "manifest.json").read_text(encoding="utf-8"))["parity"]
+    assert rows
+    assert all(row["passed"] for row in rows)
+
+
 def test_places_of_patches_are_computed_in_the_exported_graph(tmp_path: Path) -> None:
     """At four sizes, odd and not square, in every form that a target has for rotary positions, and as a constant."""
     result = compiler.compile(api.loads(GRID), tmp_path / "out", compiler.Options())

@@ -90,7 +90,10 @@ class Transformer(Component, Heads, kind="transformer", usual="spatial", shortha
     forward(x, context): x (N, C, H, W), context (N, L, D) or absent.
     """
 
-    depth: Annotated[int, Param("transformer blocks in the stack; 0 for none", ge=0, le=256)] = 1
+    depth: Annotated[
+        int | tuple[int, ...],
+        Param("transformer blocks in the stack, 0 for none; a list where stacks of one level differ", ge=0, le=256),
+    ] = 1
     context: Annotated[str | None, Param("the input whose tokens every block attends to", refers="input")] = None
     attends: Annotated[
         tuple[Literal["self", "context"], ...],
@@ -107,3 +110,13 @@ class Transformer(Component, Heads, kind="transformer", usual="spatial", shortha
 
     def infer(self, x: TensorType, context: TensorType | None = None) -> TensorType:
         return x
+
+    def stacks(self, count: int) -> tuple[int, ...]:
+        """The depths of the `count` stacks of a level; of a list as many as it has."""
+        return (self.depth,) * count if isinstance(self.depth, int) else self.depth
+
+    @property
+    def blocks(self) -> int:
+        """Transformer blocks of a transformer that is one stack."""
+        (depth,) = self.stacks(1)
+        return depth

@@ -46,7 +46,7 @@ class SpatialTransformer(Transformer, name="spatial"):
         projections = costs.linear(x.channels, h.channels, count=costs.applied(x)) + costs.linear(
             h.channels, x.channels, count=costs.applied(x)
         )
-        return self.norm.cost(x, x) + projections + inner.cost(h, context, out=h) * self.depth
+        return self.norm.cost(x, x) + projections + inner.cost(h, context, out=h) * self.blocks
 
     def build(self, x: TensorType, context: TensorType | None = None, *, out: TensorType) -> nn.Module:
         from torch import nn
@@ -58,7 +58,7 @@ class SpatialTransformer(Transformer, name="spatial"):
             self,
             norm=self.norm.build(x, x),
             proj_in=nn.Linear(x.channels, h.channels),
-            blocks=nn.ModuleList(inner.build(h, context, out=h) for _ in range(self.depth)),
+            blocks=nn.ModuleList(inner.build(h, context, out=h) for _ in range(self.blocks)),
             proj_out=zeroed(nn.Linear(h.channels, x.channels), self.zero_init),
         )
 

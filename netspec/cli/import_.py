@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from netspec.cli.options import Force, Output
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+from netspec.cli.options import NAME, Force, Output, checked_name
 
 
 def command(
@@ -46,7 +44,7 @@ def command(
     from netspec.importers.reading import import_file
 
     stem = Path(output).stem if output else ""
-    called = name or (stem if _NAME.fullmatch(stem) else None)
+    called = checked_name(name) if name is not None else stem if NAME.fullmatch(stem) else None
     options = Options(
         name=called, heads=heads, head_dim=head_dim, groups=groups, size=size, tokens=tokens, classes=classes,
         axes=_numbers(axes), convention=convention, part=part,
@@ -60,6 +58,9 @@ def command(
         )
     for each in found.assumed:
         typer.echo(f"assumed: {each}", err=output is None)
+    if found.idle:
+        given = ", ".join(f"--{each.replace('_', '-')}" for each in found.idle)
+        typer.echo(f"not used: {given}; the file leaves nothing of that open", err=output is None)
 
 
 def _numbers(text: str | None) -> tuple[int, ...] | None:

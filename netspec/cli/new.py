@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from netspec.cli.options import checked_name
+
 TEMPLATES = Path(__file__).parent.parent / "templates"
+SCHEMA = "netspec.schema.json"
 
 
 def command(
@@ -17,18 +19,9 @@ def command(
 ) -> None:
     """Write a small commented spec NAME.yaml that builds as it is, and the schema that editors read."""
     from netspec import schema
-    from netspec.errors import Diagnostic, UsageError
+    from netspec.cli.output import write
 
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
-        raise UsageError(
-            Diagnostic("NS923", f"`{name}` is not a name", help=("use letters, digits, `-`, `_` and `.`",))
-        )
-    path = Path(f"{name}.yaml")
-    content = (TEMPLATES / f"{family}.yaml").read_text(encoding="utf-8").replace("NAME", name)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(content)
-    except FileExistsError:
-        raise UsageError(Diagnostic("NS924", f"{path} exists already", help=("choose another name",))) from None
-    Path("netspec.schema.json").write_text(schema.text(), encoding="utf-8")
-    typer.echo(f"wrote {path}\n  netspec show {path}\n  netspec build {path}")
+    path = f"{checked_name(name)}.yaml"
+    write((TEMPLATES / f"{family}.yaml").read_text(encoding="utf-8").replace("NAME", name), path, force=False)
+    write(schema.text(), SCHEMA, force=True)
+    typer.echo(f"wrote {path}, and {SCHEMA} for editors\n  netspec show {path}\n  netspec build {path}")

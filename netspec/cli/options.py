@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
+
+from netspec.errors import Diagnostic, UsageError
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")  # of a network
 
 SpecFile = Annotated[
     str, typer.Argument(metavar="SPEC", help="A spec file, or the name of a shipped spec, such as tiny/unet.")
@@ -27,3 +32,11 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite a file that is t
 WeightsFile = Annotated[
     str, typer.Argument(metavar="FILE", help="A file of weights, an index of shards, or a folder that holds one.")
 ]
+
+
+def checked_name(name: str) -> str:
+    """The name that somebody gives a network. Raises UsageError NS923 where it cannot be one."""
+    if not NAME.fullmatch(name):
+        help = "use letters, digits, `-`, `_` and `.`, beginning with a letter"
+        raise UsageError(Diagnostic("NS923", f"`{name}` is not a name", help=(help,)))
+    return name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from netspec.fields import Param
 from netspec.registry import Component, Record, referred
 from netspec.tensors import Layout, TensorType
-from netspec.wiring.image import JoinImages, Resize
+from netspec.wiring.image import JoinImages, JoinTokens, Resize
 
 if TYPE_CHECKING:
     from netspec.builder import Builder
@@ -82,4 +82,5 @@ class Denoiser(Family):
             if part.resize != "none":
                 value = b.add(f"resize_{part.input}", Resize(mode=part.resize), value, first, at=at, stage="stem")
             joined.append(value)
-        return b.add("join_images", JoinImages(), *joined, at=at, stage="stem")
+        rule = JoinTokens() if self.takes == "tokens" else JoinImages()
+        return b.add("join_images", rule, *joined, at=at, stage="stem")

@@ -92,7 +92,7 @@ class _Wiring(Walk[Autoencoder]):
             return x  # every width below would be a guess
         x = self._stem(x, 0)
         for index, level in enumerate(family.levels):
-            x = self._level(f"down_{index}", x, index, self.blocks(level))
+            x = self._level(f"down_{index}", x, index, self.blocks(level), level, ("levels", index))
             if index + 1 < len(family.levels):
                 x = self.resample(f"down_{index}_downsample", family.downsample, x, "downsample", f"down {index}")
         if family.mid is not None:
@@ -111,17 +111,17 @@ class _Wiring(Walk[Autoencoder]):
         if family.mid is not None:
             x = self.middle(x, family.mid)
         for index in reversed(range(len(family.levels))):
-            x = self._level(f"up_{index}", x, index, self.blocks(family.levels[index]) + 1)
+            row, at = self.upward(index)
+            x = self._level(f"up_{index}", x, index, self.blocks(family.levels[index]) + 1, row, at)
             if index:
                 x = self.resample(f"up_{index}_upsample", family.upsample, x, "upsample", f"up {index}")
         return self._head(x, self.b.channels(half.output))
 
-    def _level(self, where: str, x: Value, index: int, count: int) -> Value:
-        at: SpecPath = ("levels", index)
+    def _level(self, where: str, x: Value, index: int, count: int, row: Level | beyond.Decoder, at: SpecPath) -> Value:
         stage = where.replace("_", " ")
         for i in range(count):
-            x = self.block(f"{where}_block_{i}", x, self.width(index), at, stage)
-            x = self.attend(where, i, count, x, self.family.levels[index], at, stage)
+            x = self.block(f"{where}_block_{i}", x, self.width(index), ("levels", index), stage)
+            x = self.attend(where, i, count, x, row, at, stage)
         return x
 
     def _stem(self, x: Value, index: int) -> Value:

@@ -66,6 +66,23 @@ class Context(Record):
         ),
     ] = None
 
+    @property
+    def order(self) -> Literal["image_first", "context_first"]:
+        """Whose tokens come first where both are one sequence."""
+        return "context_first" if self.attention == "joint" else "image_first"
+
+    def without_effect(self) -> Iterator[tuple[str, str, str]]:
+        """(key, what is wrong, what to do) for choices that the others leave no place for."""
+        if self.norm != "layer" and self.attention != "cross":
+            yield "norm", "the norm before the queries is one of cross-attention", "take it out"
+        if self.project != "linear" and self.input == CONDITIONING:
+            yield "project", "the conditioning vectors already have hidden_size", "take it out"
+        if self.ids is not None and self.attention == "cross":
+            message = "cross-attention does not turn the context's keys"
+            yield "ids", message, "take it out, or write `attention: in_context` or `joint`"
+        if not self.update_last and self.attention != "joint":
+            yield "update_last", "only `attention: joint` updates the context", "take it out"
+
 
 class DiT(Denoiser, name="dit"):
     """Patchify, positions, `depth` transformer blocks, a modulated head, unpatchify.
@@ -88,7 +105,7 @@ class DiT(Denoiser, name="dit"):
     mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of hidden_size", gt=0, le=1024)] = 4.0
     act: Annotated[Activation, Param("inside the MLP")] = choice("gelu", approximate="tanh")
     modulation: Annotated[ModulationRule, Param("how the conditioning vector enters the blocks")] = choice("adaln_zero")
-    qk_norm: Annotated[Literal["none", "rms"], Param("norm of queries and keys, per head")] = "none"
+    qk_norm: Annotated[Literal["none", "rms", "layer"], Param("norm of queries and keys, per head")] = "none"
     mlp_norm_eps: Annotated[
         float, Param("added to the variance in the norm before each MLP; in every other norm it is 1e-6", gt=0)
     ] = 1e-6
@@ -149,32 +166,29 @@ class DiT(Denoiser, name="dit"):
 
     def _blocks(self, b: Builder, grid: Value, image: Value, told: Value | None, context: Value | None) -> Value:
         """All blocks, on the image's tokens or on one sequence with those of the context; the image's tokens."""
-        how = self.context.attention if self.context is not None and context is not None else ""
-        x, beside = image, [context] if context is not None else []
-        if how in ("in_context", "joint"):
-            join = AppendTokens(order="context_first" if how == "joint" else "image_first")
-            x = b.add("append_context", join, x, *beside, at=("dit", "context"), stage="embed")
-            beside = [self._length(b, context)] if how == "joint" and context is not None else []
-        table = self._rotary(b, grid, image, x, context if x is not image else None)
-        mask = self._mask(b, image, context)
+        rule, x, beside = self.context if context is not None else None, image, context
+        joint = rule is not None and rule.attention == "joint"
+        if rule is not None and context is not None and rule.attention != "cross":
+            join = AppendTokens(order=rule.order)
+            x = b.add("append_context", join, image, context, at=("dit", "context"), stage="embed")
+            beside = self._length(b, context) if joint else None
+        within = context if x is not image else None
+        table, mask = self._rotary(b, grid, image, x, within), self._mask(b, image, context)
         choices = {**self._choices, "rotary": table is not None, "masked": mask is not None}
         at, near = ("dit",), ("dit", "hidden_size")
         for index in range(self.depth):
-            joint = how == "joint"
-            block = self._joint_block(index, choices) if joint else self._dit_block(how == "cross", choices)
-            sides = [value for value in (told, *beside, table, mask) if value is not None]
+            block = self._joint_block(index, choices) if joint else self._dit_block(beside is not None, choices)
+            sides = _given(told, beside, table, mask)
             x = b.add(f"block_{index}", block, x, *sides, at=at, near=near, stage="blocks")
-        if how == "cross":
-            mask, choices["masked"] = None, False  # what it hides is not in the sequence
+        seen = mask if within is not None else None  # what a mask of cross-attention hides is not in the sequence
         for index in range(self.single_depth):
-            sides = [value for value in (told, table, mask) if value is not None]
-            single = ParallelBlock(**choices)
+            single = ParallelBlock(**choices | {"masked": seen is not None})
+            sides = _given(told, table, seen)
             x = b.add(f"single_{index}", single, x, *sides, at=at, near=near, stage="blocks")
-        if how == "in_context":
-            x = b.add("drop_context", DropTokens(), x, image, at=("dit", "context"), stage="head")
-        elif how == "joint" and self.context is not None and self.context.update_last:
-            x = b.add("drop_context", SkipTokens(), x, *beside, at=("dit", "context"), stage="head")
-        return x
+        if rule is None or within is None or not rule.update_last:  # the last block gave the image's tokens alone
+            return x
+        drop, like = (SkipTokens(), beside or within) if joint else (DropTokens(), image)
+        return b.add("drop_context", drop, x, like, at=("dit", "context"), stage="head")
 
     @property
     def _choices(self) -> dict[str, Any]:
@@ -202,12 +216,12 @@ class DiT(Denoiser, name="dit"):
         rule = self.pos_embed
         if not isinstance(rule, Rope):
             return None
-        head = self.head_dim or self.hidden_size // (self.num_heads or self.hidden_size)
-        if (self.head_dim or self.num_heads) and sum(rule.axes) != head:
+        head = self.head_dim or (self.hidden_size / self.num_heads if self.num_heads else 0)
+        if head == int(head) != 0 and sum(rule.axes) != head:  # heads that are uneven or missing are the blocks' to say
             b.problem(
                 Problem(
                     "NS308",
-                    f"the axes of rotary positions add up to {sum(rule.axes)} channels, a head has {head}",
+                    f"the axes of rotary positions add up to {sum(rule.axes)} channels, a head has {head:g}",
                     field="axes",
                     label="must be equal",
                     help=("every channel of a head belongs to one axis",),
@@ -218,7 +232,7 @@ class DiT(Denoiser, name="dit"):
             ("ids", self._ids(b, rule, rule.ids, image, ("dit", "pos_embed", "ids"))) if rule.ids else ("grid", grid)
         ]
         if context is not None and self.context is not None:
-            place, ids = 0 if self.context.attention == "joint" else 1, self.context.ids
+            place, ids = 0 if self.context.order == "context_first" else 1, self.context.ids
             if ids is None:
                 parts.insert(place, ("origin", context))
             else:
@@ -248,7 +262,7 @@ class DiT(Denoiser, name="dit"):
         mask = b.mask(self.context.mask, context, ("dit", "context", "mask"))
         if self.context.attention == "cross":
             return mask
-        join = AppendMask(order="context_first" if self.context.attention == "joint" else "image_first")
+        join = AppendMask(order=self.context.order)
         return b.add("append_mask", join, image, mask, at=("dit", "context"), stage="embed")
 
     def _length(self, b: Builder, context: Value) -> Value:
@@ -278,10 +292,10 @@ class DiT(Denoiser, name="dit"):
                 "coordinates of the context are for rotary positions",
                 "write `pos_embed: {type: rope, …}`",
             )
+        for field, message, help in context.without_effect() if context is not None else ():
+            yield f"context.{field}", message, help
         if self.mlp_norm_eps != 1e-6 and joint:
             yield "mlp_norm_eps", "blocks of two streams have 1e-6 in every norm", "take it out"
-        if context is not None and not context.update_last and not joint:
-            yield "context.update_last", "only `attention: joint` updates the context", "take it out"
         if context is not None and not context.update_last and self.single_depth:
             message = f"the context is read by {self.single_depth} more blocks, and the last joint one must update it"
             yield "context.update_last", message, "write `update_last: true`, or `single_depth: 0`"
@@ -324,3 +338,8 @@ class DiT(Denoiser, name="dit"):
 
 
 _PROJECTIONS = {"linear": LinearProjection(), "mlp": MlpProjection()}
+
+
+def _given(*values: Value | None) -> list[Value]:
+    """Those that are there."""
+    return [value for value in values if value is not None]

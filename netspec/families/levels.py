@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Annotated, Generic, TypeVar
 
@@ -17,6 +18,15 @@ from netspec.resample import Downsample, Upsample
 from netspec.wiring.stem import StemConv
 
 
+class Decoder(Record):
+    """What stands after a level's blocks on the way up."""
+
+    attention: Annotated[Attention | None, Param("self-attention after the blocks", inherits="attention")] = None
+    transformer: Annotated[
+        Transformer | None, Param("a transformer after the blocks; a number is its depth", inherits="transformer")
+    ] = None
+
+
 class Level(Record, shorthand="channels"):
     """One resolution: a row of `levels`, full resolution first."""
 
@@ -28,6 +38,9 @@ class Level(Record, shorthand="channels"):
     attention: Annotated[Attention | None, Param("self-attention after the blocks", inherits="attention")] = None
     transformer: Annotated[
         Transformer | None, Param("a transformer after the blocks; a number is its depth", inherits="transformer")
+    ] = None
+    decoder: Annotated[
+        Decoder | None, Param("attention and transformer on the way up, where they are not those of the way down")
     ] = None
 
 
@@ -96,17 +109,34 @@ class Walk(Generic[F]):
         block = self.family.block
         return self.add(name, block, x, *self.told(block), channels=channels, at=("block",), near=at, stage=stage)
 
-    def attend(self, where: str, i: int, count: int, x: Value, row: Level | Mid, at: SpecPath, stage: str) -> Value:
+    def attend(
+        self, where: str, i: int, count: int, x: Value, row: Level | Decoder | Mid, at: SpecPath, stage: str
+    ) -> Value:
         """What the row has after its `i`-th of `count` blocks."""
         if row.attention is not None and (row.attention.per == "block" or i + 1 == count):
             x = self.add(f"{where}_attn_{i}", row.attention, x, at=(*at, "attention"), near=at, stage=stage)
-        if row.transformer is not None and row.transformer.depth:
-            context = row.transformer.context
+        if row.transformer is not None and (depth := self._depth(row.transformer, i, count, at)):
+            rule, context = replace(row.transformer, depth=depth), row.transformer.context
             tokens = [self.b.context(context, (self.key, *at, "transformer", "context"))] if context else []
-            x = self.add(
-                f"{where}_transformer_{i}", row.transformer, x, *tokens, at=(*at, "transformer"), near=at, stage=stage
-            )
+            x = self.add(f"{where}_transformer_{i}", rule, x, *tokens, at=(*at, "transformer"), near=at, stage=stage)
         return x
+
+    def _depth(self, transformer: Transformer, i: int, count: int, at: SpecPath) -> int:
+        """The depth of a row's `i`-th stack. NS323, once, where the row lists another number of them."""
+        depths = transformer.stacks(count)
+        if len(depths) == count:
+            return depths[i]
+        if i == 0:
+            message = f"{len(depths)} depths for {count} blocks"
+            help = ("a decoder's level has one block more: its own depths are `decoder: {transformer: {depth: […]}}`",)
+            problem = Problem("NS323", message, field="depth", label="one for each block", help=help)
+            self.b.problem(problem, (self.key, *at, "transformer"))
+        return max(depths, default=0)
+
+    def upward(self, index: int) -> tuple[Level | Decoder, SpecPath]:
+        """What stands after a level's blocks on the way up, and where that is written."""
+        level, at = self.family.levels[index], ("levels", index)
+        return (level, at) if level.decoder is None else (level.decoder, (*at, "decoder"))
 
     def middle(self, x: Value, mid: Mid) -> Value:
         """The blocks at the deepest level's size."""

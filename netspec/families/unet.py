@@ -106,7 +106,7 @@ class _Wiring(Walk[UNet]):
 
     def _up(self, x: Value, index: int) -> Value:
         unet, level = self.family, self.family.levels[index]
-        at: SpecPath = ("levels", index)
+        row, at = self.upward(index)
         per_block = unet.skip is not None and unet.skip.per == "block"
         count, stage = self.blocks(level) + per_block, f"up {index}"
         for i in range(count):
@@ -115,7 +115,7 @@ class _Wiring(Walk[UNet]):
             narrows = unet.narrow == "this_block" and i + 1 == count and index > 0
             mirror = f"down_{index}_block_{count - 1 - i}"
             x = self._decode(f"up_{index}_block_{i}", x, self.width(index - narrows), index, mirror)
-            x = self.attend(f"up_{index}", i, count, x, level, at, stage)
+            x = self.attend(f"up_{index}", i, count, x, row, at, stage)
         return x
 
     def _upsample(self, x: Value, index: int) -> Value:

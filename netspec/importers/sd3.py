@@ -15,7 +15,7 @@ from netspec.positions.rope import Rope
 from netspec.spec import Spec
 
 _TOKENS = {"min": 77, "opt": 154, "max": 589}  # both CLIPs' alone, to those and 512 of T5
-_NORMS = {None: "none", "rms_norm": "rms"}
+_NORMS = {None: "none", "rms_norm": "rms", "layer_norm": "layer"}
 
 
 class SD3(Importer, of="SD3Transformer2DModel"):
@@ -95,7 +95,7 @@ class SD3(Importer, of="SD3Transformer2DModel"):
             "out_channels": next(iter(plan.outputs.values())).type.channels,
             "pos_embed_max_size": grid,
             "dual_attention_layers": list(range(dual)) if isinstance(dual, int) else list(dual),
-            "qk_norm": "rms_norm" if dit.qk_norm == "rms" else None,
+            "qk_norm": next(theirs for theirs, ours in _NORMS.items() if ours == dit.qk_norm),
         }
 
 

@@ -122,33 +122,30 @@ def _absent(spec: Spec, code: str, what: str, name: str) -> Diagnostic:
 
 
 def _image_problems(spec: Spec, family: Denoiser, mains: Sequence[str]) -> Iterator[Diagnostic]:
+    form = shapes.FORMS[family.takes]
     if not mains:
-        shape, example = _IMAGE[family.takes]
         yield Diagnostic(
             "NS204",
-            "no input is the image",
+            f"no input is the {form.noun}",
             spec.place(("inputs",)).key,
-            f"one must be {shape}",
-            help=(f"add `x: {example}`",),
+            f"one must be {form}",
+            help=(f"add `x: {form.example}`",),
             path="inputs",
         )
     if len(mains) > 1 and not family.image:
         first, second = (spec.place(("inputs", name)) for name in mains[:2])
         yield Diagnostic(
             "NS204",
-            f"{len(mains)} inputs are images, `{family.name}` takes one",
+            f"{len(mains)} inputs are {form.noun}s, `{family.name}` takes one",
             second.key,
-            "another image",
-            labels=(Label(first.key or first.value, "an image"),),
-            help=(f"join them along their channels: `{family.name}: {{image: [{', '.join(mains)}]}}`",),
+            f"another {form.noun}",
+            labels=(Label(first.key or first.value, form.one),),
+            help=(
+                *form.help,
+                f"join them along their {form.joined}: `{family.name}: {{image: [{', '.join(mains)}]}}`",
+            ),
             path=f"inputs.{mains[1]}",
         )
-
-
-_IMAGE = {
-    "image": ("[batch, channels, height, width]", "[batch, 3, height, width]"),
-    "tokens": ("[batch, tokens, width]", "[batch, tokens, 64]"),
-}
 
 
 def _rank_problems(spec: Spec) -> Iterator[Diagnostic]:

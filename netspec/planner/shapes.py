@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from netspec.errors import Diagnostic, Label, Span, SpecPath, path_text
 from netspec.families import Denoiser
@@ -10,7 +12,35 @@ from netspec.registry import references
 from netspec.spec import Input, Spec
 from netspec.tensors import Layout
 
-IMAGE = "[batch, channels, height, width]"
+
+@dataclass(frozen=True)
+class Form:
+    """What a family works on, in words, and how its shape is written."""
+
+    noun: str
+    article: str
+    sizes: tuple[str, ...]
+    joined: str  # the size along which several become one
+    example: str
+    help: tuple[str, ...] = ()  # what else an input of this form may be
+
+    def __str__(self) -> str:
+        return f"[{', '.join(self.sizes)}]"
+
+    @property
+    def one(self) -> str:
+        return f"{self.article} {self.noun}"
+
+
+FORMS: Mapping[Layout, Form] = MappingProxyType(
+    {
+        "image": Form("image", "an", ("batch", "channels", "height", "width"), "channels", "[batch, 3, height, width]"),
+        "tokens": Form(
+            "token sequence", "a", ("batch", "tokens", "width"), "width", "[batch, tokens, 64]",
+            ("say what the others are: coordinates are the `ids` of `pos_embed` or `context`, text is the `context`",),
+        ),
+    }
+)  # fmt: skip
 
 
 def problems(spec: Spec) -> Iterator[Diagnostic]:
@@ -22,7 +52,7 @@ def problems(spec: Spec) -> Iterator[Diagnostic]:
 
 
 def _ranks(spec: Spec) -> Iterator[Diagnostic]:
-    family = spec.family.name
+    family, form = spec.family.name, FORMS[takes(spec)]
     if isinstance(spec.family, Denoiser) and len(spec.outputs) > 1:
         second = list(spec.outputs)[1]
         yield Diagnostic("NS314", f"`{family}` has one output", spec.place(("outputs", second)).key)
@@ -35,17 +65,17 @@ def _ranks(spec: Spec) -> Iterator[Diagnostic]:
             spec.place(at).value,
             f"{len(value.shape) - 2} sizes after batch and channels",
             labels=tuple(Label(spec.place(each).value, "here too") for each, _ in others[:1]),
-            help=(f"write {IMAGE}; frames can be joined along the batch or the channels",),
+            help=(f"write {FORMS['image']}; frames can be joined along the batch or the channels",),
             path=path_text(at),
         )
     for name, value in spec.outputs.items():
-        if len(value.shape) < (3 if takes(spec) == "tokens" else 4):
-            yield _no_image(spec, _output(spec, name), value, f"the output of `{family}` is an image")
+        if len(value.shape) != len(form.sizes) and len(value.shape) < 5:
+            yield _no_image(spec, _output(spec, name), value, f"the output of `{family}` is {form.one}")
 
 
 def no_image(spec: Spec, name: str) -> Diagnostic:
     """NS314 for an input that the family takes as an image, and that is none."""
-    message = f"`{spec.family.name}` takes `{name}` as an image"
+    message = f"`{spec.family.name}` takes `{name}` as {FORMS[takes(spec)].one}"
     return _no_image(spec, ("inputs", name), spec.inputs[name], message)
 
 
@@ -55,7 +85,7 @@ def _no_image(spec: Spec, at: SpecPath, value: Input, message: str) -> Diagnosti
         message,
         spec.place(at).value,
         f"{len(value.shape)} size{'s' if len(value.shape) > 1 else ''}",
-        help=(f"write {IMAGE}",),
+        help=(f"write {FORMS[takes(spec)]}",),
         path=path_text(at),
     )
 

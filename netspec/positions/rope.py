@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from netspec.fields import Param
 from netspec.positions import Bare
 from netspec.problems import Problem
 from netspec.tensors import TensorType
-
-if TYPE_CHECKING:
-    pass
 
 
 class Rope(Bare, name="rope"):

@@ -51,7 +51,7 @@ TABLE: Final = (
     Synonym(("transformer_depth", "transformer_layers_per_block", "transformer_num_layers"),
             "`transformer: <depth>` in the rows of `levels`", ("unet",)),
     Synonym(("cross_attention_dim", "context_dim", "encoder_hid_dim", "cond_dim", "caption_channels",
-             "joint_attention_dim", "text_dim", "text_embed_dim", "context_channels"),
+             "joint_attention_dim", "text_dim", "text_embed_dim", "context_channels", "context_in_dim"),
             "the last size of the context input (inputs.<name>)"),
     Synonym(("with_conditioning", "use_spatial_transformer"), "`transformer` with a `context`", ("unet",)),
     Synonym(("layer_cross_attns",), "`transformer` in the rows of `levels`", ("unet",)),
@@ -113,7 +113,8 @@ TABLE: Final = (
     Synonym(("use_quant_conv", "use_post_quant_conv", "quant_conv"), "`quant: none` for none", ("autoencoder",)),
     Synonym(("mid_block_add_attention",), "`attention` of `mid`", ("autoencoder",)),
     Synonym(("out_channels", "out_dim", "out_ch"), "the second size of `output`"),
-    Synonym(("learn_sigma", "learned_variance", "learned_sinusoidal_cond"), "twice the channels in `output`"),
+    Synonym(("learn_sigma", "pred_sigma", "learned_variance", "learned_sinusoidal_cond"),
+            "twice the channels in `output`"),
     Synonym(("spatial_dims", "conv_dims"), "the number of sizes of the image input", ("unet", "dit")),
     # blocks
     Synonym(("norm_num_groups", "resnet_groups", "resnet_block_groups", "num_groups", "norm_groups"),

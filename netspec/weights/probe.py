@@ -38,7 +38,7 @@ def _scale(module: nn.Module) -> float:
     """The root mean square of the weights of a layer that mixes its inputs; 0 for what is no such layer."""
     match module:
         case nn.Linear():
-            return _GAIN / math.sqrt(module.in_features)
+            return 1 / math.sqrt(module.in_features)
         case nn.ConvTranspose2d():
             reach = math.prod(module.kernel_size) / math.prod(module.stride)  # pixels that meet in one
             return _GAIN / math.sqrt(module.in_channels / module.groups * reach)
@@ -51,7 +51,7 @@ def _scale(module: nn.Module) -> float:
 
 def _scaled(tensor: Tensor, scale: float, generator: torch.Generator) -> Tensor:
     """The tensor, noise where it is all zeros, with a given root mean square."""
-    own = float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) / math.sqrt(tensor.numel())
+    own = float(torch.linalg.vector_norm(tensor, dtype=torch.float32)) / math.sqrt(tensor.numel())
     if own == 0:
         return scale * _noise(tensor, generator)
     return tensor * float(f"{scale / own:.3g}")  # three digits: the rest depends on the number of threads

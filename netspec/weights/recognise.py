@@ -22,7 +22,7 @@ from netspec.weights.source import Source, network, starts
 AUTO = "auto"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reading:
     """How a checkpoint is read for a plan: the layout, the network's part, what fits, and what keys cannot tell."""
 
@@ -31,6 +31,9 @@ class Reading:
     entries: tuple[Entry, ...]
     fit: Fit
     doubts: tuple[str, ...] = ()  # choices of the layout that read the same keys otherwise
+
+    def __repr__(self) -> str:
+        return f"<Reading: {'; '.join(self.remarks())}>"  # its thousands of tensors would bury a notebook
 
     def remarks(self) -> Iterator[str]:
         """What a user wants to know of it, a sentence each."""

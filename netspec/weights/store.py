@@ -46,19 +46,6 @@ def write_random(
     return writer.sha256
 
 
-def write_probe(source: Path, path: Path) -> None:
-    """A copy of fresh weights in which every parameter that starts at zero is small noise.
-
-    A zero-initialised output layer hides whatever happens before it; parity on such weights would prove nothing.
-    """
-    generator = torch.Generator().manual_seed(0)
-    with AlignedWriter(path, read_layout(source)) as writer:
-        for name, tensor in load_tensors(source):
-            if tensor.is_floating_point() and not tensor.any():
-                tensor = (torch.randn(tensor.shape, generator=generator) * 0.02).to(tensor.dtype)
-            writer.write(name, tensor)
-
-
 @dataclass(frozen=True)
 class Written:
     """A weights file that came from a checkpoint: its SHA-256, and how the checkpoint was read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from netspec import tensors
 from netspec.fields import Param
@@ -29,6 +29,15 @@ class Resize(Plumbing, name="resize"):
 
     trial = (tensors.image(tensors.fixed(2), 3, tensors.fixed(4), tensors.fixed(3)), _IMAGE)
 
+    def check(self, x: TensorType, like: TensorType, channels: int | None = None) -> Iterator[Problem]:
+        if x.layout != "image":
+            yield Problem(
+                "NS318",
+                "a token sequence has no height and width to bring to size",
+                label="resized",
+                help=("take `resize` out: sequences of equal length are joined token by token",),
+            )
+
     def infer(self, x: TensorType, like: TensorType) -> TensorType:
         return x.sized(like.sizes)
 
@@ -38,29 +47,49 @@ class Resize(Plumbing, name="resize"):
         return ops.resize_like(x, like, self.mode)
 
 
-class JoinImages(Plumbing, name="join_images"):
-    """Images side by side in their channels, the first one's first. Saharia et al. 2021, arXiv:2104.07636, Sec. 2.2."""
+class SideBySide(Plumbing):
+    """Inputs of the same sizes joined along their channels, the first one's first."""
 
-    trial = (_IMAGE, _IMAGE.wide(1))
+    axis: ClassVar[int]
+    what: ClassVar[str]
+    help: ClassVar[tuple[str, ...]] = ()
 
     def check(self, *inputs: TensorType, channels: int | None = None) -> Iterator[Problem]:
         first, *rest = inputs
         for other in rest:
             if other.sizes != first.sizes:
-                yield Problem(
-                    "NS310",
-                    f"images of {_grid(first)} and {_grid(other)} cannot be joined",
-                    label="sizes must be equal to join",
-                    help=("write `{input: …, resize: bilinear}` for the one that is brought to the first one's size",),
-                )
+                message = f"{self.what} {_grid(first)} and {_grid(other)} cannot be joined"
+                yield Problem("NS310", message, label="sizes must be equal to join", help=self.help)
 
     def infer(self, *inputs: TensorType) -> TensorType:
-        return inputs[0].wide(sum(image.channels for image in inputs))
+        return inputs[0].wide(sum(each.channels for each in inputs))
 
     def forward(self, m: Parts, *inputs: Tensor) -> Tensor:
         import torch
 
-        return torch.cat(inputs, dim=1)
+        return torch.cat(inputs, dim=self.axis)
+
+
+class JoinImages(SideBySide, name="join_images"):
+    """Images (N, C, H, W) side by side in their channels. Saharia et al. 2021, arXiv:2104.07636, Sec. 2.2."""
+
+    axis = 1
+    what = "images of"
+    help = ("write `{input: …, resize: bilinear}` for the one that is brought to the first one's size",)
+
+    trial = (_IMAGE, _IMAGE.wide(1))
+
+
+class JoinTokens(SideBySide, name="join_tokens"):
+    """Sequences (N, T, C) of one length, token by token. Rombach et al. 2022, arXiv:2112.10752, Sec. 3.3."""
+
+    axis = -1
+    what = "sequences of lengths"
+
+    trial = (
+        tensors.tokens(tensors.fixed(2), tensors.fixed(6), 16),
+        tensors.tokens(tensors.fixed(2), tensors.fixed(6), 8),
+    )
 
 
 def _grid(x: TensorType) -> str:

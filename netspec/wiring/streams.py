@@ -32,7 +32,7 @@ class StreamBlock(Wiring, Heads):
     mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of the width", gt=0, le=1024)] = 4.0
     act: Annotated[Activation, Param("inside the MLP")] = choice("gelu", approximate="tanh")
     modulation: Annotated[ModulationRule, Param("how the vector enters")] = choice("adaln_zero")
-    qk_norm: Annotated[Literal["none", "rms"], Param("norm of queries and keys per head")] = "none"
+    qk_norm: Annotated[Literal["none", "rms", "layer"], Param("norm of queries and keys per head")] = "none"
     rotary: Annotated[bool, Param("turn queries and keys by a table of angles")] = False
     masked: Annotated[bool, Param("a mask says which tokens of the sequence attention sees")] = False
 
@@ -86,9 +86,9 @@ class StreamBlock(Wiring, Heads):
         }
         if out:
             parts["out"] = zeroed(xavier_linear(nn.Linear(inner, width)), zero_init)
-        if self.qk_norm == "rms":
-            head = inner // self.count(width)
-            parts |= {"norm_q": nn.RMSNorm(head, eps=EPS), "norm_k": nn.RMSNorm(head, eps=EPS)}
+        if self.qk_norm != "none":
+            norm, head = nn.RMSNorm if self.qk_norm == "rms" else nn.LayerNorm, inner // self.count(width)
+            parts |= {"norm_q": norm(head, eps=EPS), "norm_k": norm(head, eps=EPS)}
         return nn.ModuleDict(parts)
 
     def mlp_parts(self, x: TensorType) -> dict[str, nn.Module]:
@@ -125,7 +125,9 @@ class StreamBlock(Wiring, Heads):
         total = costs.linear(width, inner, count=count if queried else 0)
         total += costs.linear(seen.channels, inner, count=costs.applied(seen)) * 2
         total += costs.linear(inner, width, count=count) if out else Cost()
-        return total + (Cost(params=2 * inner // self.count(width)) if self.qk_norm == "rms" else Cost())
+        head = inner // self.count(width)
+        norm = {"none": Cost(), "rms": Cost(params=head), "layer": costs.affine(head)}[self.qk_norm]
+        return total + norm * 2
 
     def mlp_cost(self, x: TensorType) -> Cost:
         """Of the MLP on the tokens `x`."""

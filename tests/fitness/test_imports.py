@@ -62,7 +62,7 @@ ROWS = (
     ("verification",),
     ("integrations.networks", "integrations.arguments", "integrations.packing"),
     ("integrations.diffusers",),
-    ("integrations",),
+    ("integrations", "__main__"),
 )
 LINE = ROWS.index("torch")
 ORDER = {name: rank for rank, row in enumerate(ROWS) if row != "torch" for name in row}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from plain_autoencoder import PlainAutoencoder
+from plain_autoencoder import Plan as Plain
 from torch import Tensor, nn
-from twins import TOLERANCE, Golden, difference, images, network, twin
+from twins import TOLERANCE, Golden, difference, images, network, randomise, twin
 
 from netspec import api
 from netspec.graph import Model
@@ -145,6 +148,89 @@ def test_a_decoder_without_an_encoder() -> None:
     for layout, state in (("kl", golden.weights()), ("diffusers", kl_twin().state_dict())):
         load_weights(model, state, layout)
         assert {name.partition("_")[0] for name, _ in model.named_children()} == {"decoder"}
+
+
+# Without a golden: a plain re-implementation that reproduces the golden stands for the rest of its family
+
+
+def test_the_plain_network_reproduces_the_golden() -> None:
+    golden, plain = Golden("sd_vae_kl_f8"), PlainAutoencoder(Plain()).double().eval()
+    plain.load_state_dict(golden.weights())
+    image, latent = golden.inputs(["x", "z"])
+    with torch.no_grad():
+        assert difference(plain.encode(image), golden.made("moments")) <= TOLERANCE
+        assert difference(plain.decode(latent), golden.made("decoded")) <= TOLERANCE
+
+
+def plain_spec(plan: Plain, *settings: str) -> str:
+    """The same network in our words; what differs from an autoencoder of latent diffusion stands in `settings`."""
+    factor, latent = 2 ** (len(plan.multipliers) - 1), plan.latent or plan.inside
+    rows = (
+        f"{{multiplier: {multiplier}{', attention: full' if level in plan.attends else ''}}}"
+        for level, multiplier in enumerate(plan.multipliers)
+    )
+    lines = "\n  ".join([f"levels: [{', '.join(rows)}]", *settings])
+    return f"""
+netspec: 1
+name: plain
+inputs: {{image: [batch, {plan.image[0]}, height, width], latent: [batch, {latent}, rows, columns]}}
+outputs:
+  moments: [batch, {plan.moments * latent}, height/{factor}, width/{factor}]
+  decoded: [batch, {plan.image[1]}, {factor}*rows, {factor}*columns]
+dims:
+  batch:   {{min: 1, opt: 1, max: 4}}
+  height:  {{min: 32, opt: 32, max: 64}}
+  width:   {{min: 32, opt: 32, max: 64}}
+  rows:    {{min: 1, opt: 4, max: 9}}
+  columns: {{min: 2, opt: 4, max: 9}}
+autoencoder:
+  base_channels: {plan.width}
+  blocks_per_level: {plan.blocks}
+  mid: {"{attention: full}" if plan.middle else "{}"}
+  attention: {{num_heads: 1}}
+  {lines}
+"""
+
+
+F4 = Plain(multipliers=(1, 2, 4), inside=3, latent=3)
+PIXELS = ("downsample: avgpool", "upsample: {type: nearest, kernel: none}")
+FORMS: dict[str, tuple[Plain, tuple[str, ...]]] = {
+    "factor 16, attention at the deepest level": (
+        Plain(multipliers=(1, 1, 2, 2, 4), attends=(4,), inside=16, latent=16), ()
+    ),
+    "factor 32, attention at two levels": (
+        Plain(multipliers=(1, 1, 2, 2, 4, 4), attends=(4, 5), inside=64, latent=64), ()
+    ),
+    "factor 4": (F4, ()),
+    "a latent alone, for a codebook": (replace(F4, moments=1), ()),
+    "a latent alone, no attention": (replace(F4, moments=1, middle=False), ()),
+    "fewer channels in the latent than inside": (
+        Plain(inside=6), ("encoder: {channels: 12}", "decoder: {channels: 6}"),
+    ),
+    "sixteen channels and no convolution around them": (Plain(inside=16, latent=None), ("quant: none",)),
+    "sizes change without weights": (Plain(learned=False), PIXELS),
+    "grey in, four out, three blocks": (Plain(image=(1, 4), blocks=3, attends=(1,)), ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_plain_autoencoders(form: str) -> None:
+    plan, settings = FORMS[form]
+    plain, model = PlainAutoencoder(plan).double().eval(), network(plain_spec(plan, *settings))
+    randomise(plain)
+    state, codebook = plain.state_dict(), {"quantize.embedding.weight": torch.zeros(8, 3)}
+    for layout, given in (
+        ("kl", state),
+        ("auto", {f"first_stage_model.{key}": state[key] for key in state} | codebook),
+    ):
+        load_weights(model, given, layout)
+    load_weights(model, state | codebook)
+    image = images(2, plan.image[0], 32, 64)
+    latent = images(2, plan.latent or plan.inside, 1, 3)
+    with torch.no_grad():
+        moments, decoded = model(image, latent)
+        assert difference(moments, plain.encode(image)) <= TOLERANCE
+        assert difference(decoded, plain.decode(latent)) <= TOLERANCE
 
 
 # Published sizes, by names and shapes alone

@@ -246,6 +246,25 @@ def test_the_original_pixart() -> None:
     assert difference(output, golden.output) <= TOLERANCE
 
 
+@pytest.mark.parametrize("size", [(24, 10), (8, 32)])
+def test_positions_of_images_that_are_not_square_are_never_read(size: tuple[int, int]) -> None:
+    """A file has the table of a square; that of 8 x 32 has as many rows, in another order."""
+    reference = pixart_twin(sample_size=16)
+    height, width = (str(side) for side in size)
+    varying, fixed = network(pixart()), network(pixart(height=height, width=width))
+    load_weights(varying, reference.state_dict(), "diffusers")
+    state = dict(layouts.find("pixart").ours_to_foreign(varying.plan, varying.state_dict()))
+    state["pos_embed"] = images(1, 64, 64)
+    x, t, text, mask = images(2, 4, *size), timesteps(2), images(2, 10, 24), masks(2, 10)
+    call = {"hidden_states": x, "timestep": t, "encoder_hidden_states": text, "encoder_attention_mask": mask}
+    for layout in ("pixart", "auto"):
+        load_weights(fixed, {"state_dict": state}, layout)
+        with torch.no_grad():
+            wanted = reference(**call, added_cond_kwargs={"resolution": None, "aspect_ratio": None}).sample
+            assert difference(fixed(x, t, text, mask), wanted) <= TOLERANCE
+    assert "pos_embed" not in dict(layouts.find("pixart").ours_to_foreign(fixed.plan, fixed.state_dict()))
+
+
 def test_what_a_mask_hides_does_not_matter() -> None:
     model = network(pixart())
     randomise(model)

@@ -132,12 +132,13 @@ def sd3_twin(**config: Any) -> Any:
     [
         ((), {"num_layers": 2}),
         (("qk_norm: rms",), {"num_layers": 2, "qk_norm": "rms_norm"}),
+        (("qk_norm: layer",), {"num_layers": 2, "qk_norm": "layer_norm"}),
         (
             ("qk_norm: rms", "dual_attention: [0, 2]"),
             {"num_layers": 3, "qk_norm": "rms_norm", "dual_attention_layers": (0, 2)},
         ),
     ],
-    ids=["plain", "rms", "dual"],
+    ids=["plain", "rms", "layer", "dual"],
 )
 def test_two_streams_of_diffusers(
     settings: tuple[str, ...], config: dict[str, Any], batch: int, height: int, width: int, length: int
@@ -228,6 +229,18 @@ def test_an_image_and_its_packed_patches_are_one_network(height: int, width: int
     expected = run(tokens, pack(image), ids, txt, zeros, t, pooled, guidance)
     made = run(whole, image, txt, t, pooled, guidance)
     assert difference(pack(made), expected) <= TOLERANCE
+
+
+def test_sequences_joined_as_the_image_are_one_sequence_of_their_widths() -> None:
+    """A picture to fill lies beside the latent, token by token, as the published pipelines put it there."""
+    text = packed().replace("img: [batch, tokens, 16]", "img: [batch, tokens, 12], known: [batch, tokens, 4]")
+    whole, joined = network(packed()), network(text.replace("dit:", "dit:\n  image: [img, known]"))
+    randomise(whole)
+    joined.load_state_dict(whole.state_dict())
+    img, txt, pooled, ids = images(2, 24, 16), images(2, 5, 20), images(2, 12), coordinates(2, 4, 6)
+    rest = (txt, images(2, 5, 3), torch.tensor([0.2, 0.9]), pooled, torch.tensor([3.5, 1.0]))
+    wanted, made = run(whole, img, ids, *rest), run(joined, img[..., :12], img[..., 12:], ids, *rest)
+    assert difference(made, wanted) <= TOLERANCE
 
 
 # What must not pass, does not

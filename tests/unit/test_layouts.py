@@ -325,9 +325,7 @@ def test_every_mismatch_is_reported_by_block_and_nothing_is_loaded() -> None:
     found = {each.code: each for each in error_of(lambda: load_weights(other, state, "ldm")).diagnostics}
     assert equal(other.state_dict(), before)
     assert found["NS603"].message == "the dictionary lacks 2 tensors of 1 block"
-    assert found["NS603"].notes == (
-        "down_0_block_0 = input_blocks.1.0 (unet.levels[0], <string>:9): in_layers.2",
-    )
+    assert found["NS603"].notes == ("down_0_block_0 = input_blocks.1.0 (unet.levels[0], <string>:9): in_layers.2",)
     assert found["NS604"].notes == (
         "input_blocks.1.0: extra.weight",
         "output_blocks.9: 0.op.weight",

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
+from netspec.embedded import SPEC_KEY
 from netspec.errors import Diagnostic, ForeignError
 from netspec.importers import Draft, Importer, Options, importers, load_modules
 from netspec.importers.drafts import lowered
@@ -156,7 +157,7 @@ def read(path: Path, options: Options) -> tuple[Draft, str]:
     shapes = _shapes(path)
     found = {kind.part: (kind, start) for kind in reversed(kinds()) for start in _starts(shapes, kind)}
     if not found or (options.part and options.part not in found):
-        raise ForeignError(_none(path, list(found)))
+        raise ForeignError(_none(path, shapes, list(found)))
     part = options.part or min(found, key=lambda name: name == "autoencoder")
     kind, start = found[part]
     ask, inside = Ask(options), Shapes(shapes).below(start)
@@ -206,9 +207,15 @@ def _starts(shapes: Mapping[str, Shape], kind: type[Kind]) -> list[str]:
     return sorted(whole, key=lambda start: ("ema" in start, len(start)))[:1]
 
 
-def _none(path: Path, found: list[str]) -> Diagnostic:
+def _none(path: Path, shapes: Mapping[str, Shape], found: list[str]) -> Diagnostic:
     if found:
         return Diagnostic("NS640", f"{path} has no such part", help=(f"it has: {', '.join(found)}",))
+    if path.suffix == ".safetensors" and SPEC_KEY in read_header(path).metadata:
+        help = f"every command reads it: `netspec show {path}`, `netspec resolve {path}`"
+        return Diagnostic("NS640", f"{path} holds its spec already", help=(help,))
+    if 2 * sum("lora" in name.lower() for name in shapes) > len(shapes):
+        help = "import the network that they change, and write them into its weights first"
+        return Diagnostic("NS640", f"{path} holds changes to a network (LoRA), not a network", help=(help,))
     words = sorted({kind.words for kind in kinds()})
     return Diagnostic("NS640", f"{path} holds no network that netspec knows", help=(f"known are {', '.join(words)}",))
 

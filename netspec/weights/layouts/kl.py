@@ -55,8 +55,8 @@ class Kl(Layout, name="kl"):
     )
 
     def beside(self, plan: Plan) -> tuple[str, ...]:
-        """The other half's, and those of what it was trained with."""
-        return (*other_half(plan), "loss.")
+        """The other half's, those of what it was trained with, and a codebook: latents are quantised by the caller."""
+        return (*other_half(plan), "loss.", CODEBOOK)
 
     def places(self, plan: Plan) -> Iterator[Place]:
         for node in plan if isinstance(plan.spec.family, Autoencoder) else ():
@@ -81,6 +81,7 @@ def _prefix(node: Node) -> str:
 
 
 QUANT = {"encoder": "quant_conv", "decoder": "post_quant_conv"}
+CODEBOOK = "quantize."
 
 
 def other_half(plan: Plan) -> Iterator[str]:

@@ -14,7 +14,7 @@ from netspec.resample.up_nearest import NearestConv
 from netspec.weights.layouts import Sign
 from netspec.weights.layouts.diffusers import Diffusers, Scheme
 from netspec.weights.layouts.diffusers.unet import ATTENTION, RESNET
-from netspec.weights.layouts.kl import QUANT, other_half
+from netspec.weights.layouts.kl import CODEBOOK, QUANT, other_half
 from netspec.weights.layouts.nodes import Spot, rule, spot
 from netspec.weights.layouts.table import Place, Table, row
 from netspec.wiring.head import HeadConv
@@ -32,7 +32,7 @@ _TABLES: Mapping[type[Component], Table] = {
 
 
 class AutoencoderScheme(Scheme, of="AutoencoderKL"):
-    """Both halves of an autoencoder, or one of them."""
+    """Both halves of an autoencoder, or one of them. `VQModel` has the same names, and a codebook beside them."""
 
     signs = (
         Sign("autoencoder", "encoder.conv_in.weight", "encoder.conv_norm_out.weight"),
@@ -45,7 +45,7 @@ class AutoencoderScheme(Scheme, of="AutoencoderKL"):
 
     @classmethod
     def beside(cls, plan: Plan) -> tuple[str, ...]:
-        return tuple(other_half(plan))
+        return (*other_half(plan), CODEBOOK)
 
     @classmethod
     def places(cls, plan: Plan, layout: Diffusers) -> Iterator[Place]:
