@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from netspec import document, embedded, layers, planner, registry, shipped, validation
 from netspec import spec as specs
 from netspec.analysis import Summary, summarise
 from netspec.builder import MAX_NODES
-from netspec.errors import Diagnostic, ShapeError, SpecError
+from netspec.errors import Diagnostic, DocumentError, ShapeError, SpecError
 from netspec.plan import Plan
 from netspec.planner.points import narrowed
 from netspec.spec import Spec
@@ -40,7 +41,17 @@ def _document(path: PathLike) -> document.Document:
     text = embedded.spec_text(os.fspath(path))
     if text is not None:
         return document.loads(text, os.fspath(path))
-    return document.load(path if os.path.exists(path) else shipped.find(os.fspath(path)) or path)
+    if os.path.exists(path):
+        return document.load(path)
+    name = os.fspath(path)
+    try:
+        return document.load(shipped.find(name) or path)
+    except DocumentError as error:
+        meant = " or ".join(f"`{each}`" for each in shipped.near(name))
+        if not meant:
+            raise
+        first = error.diagnostics[0]
+        raise DocumentError(replace(first, help=(*first.help, f"netspec comes with {meant}"))) from error
 
 
 def loads(

@@ -25,7 +25,7 @@ def spec_text(path: str | Path) -> str | None:
             Diagnostic(
                 "NS619",
                 f"{path} holds no spec: netspec did not write it",
-                help=("name the spec file that describes the network",),
+                help=(f"name the spec of its network; `netspec import {path} -o spec.yaml` writes one",),
             )
         )
     return metadata[SPEC_KEY]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -19,5 +20,14 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Path | None:
-    """The file of a shipped spec; None where the name is none."""
+    """The file of a shipped spec, `.yaml` or not; None where the name is none."""
+    name = name.removesuffix(".yaml")
     return folder() / f"{name}.yaml" if name in names() else None
+
+
+def near(name: str) -> list[str]:
+    """The shipped specs that somebody may have meant by a name that is none."""
+    wanted = Path(name).stem
+    stems = {each.rpartition("/")[2] for each in names()}
+    close = [wanted] if wanted in stems else get_close_matches(wanted, sorted(stems), n=3, cutoff=0.7)
+    return [each for each in names() if each.rpartition("/")[2] in close]

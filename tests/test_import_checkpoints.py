@@ -37,6 +37,8 @@ OTHERWISE = {
     *("unet/sdxl ldm", "unet/sdxl@refiner ldm"),  # the parts of a vector, which stand outside of such a file
     *("unet/ddpm_256 ldm", "unet/ddpm_cifar10 ldm"),  # DDPM's numerics under names that nobody stored them by
     *("unet/teaching_unet",),  # a network of nobody
+    # the original code always has two blocks and a transformer in the middle, and one depth for both halves of a level
+    *("unet/sdxl@ssd-1b ldm", "unet/sdxl@vega ldm"),
     # diffusers has heads of one width, and as many sinusoids as the stem has channels
     *("unet/adm@cond-128 diffusers", "unet/adm@cond-512 diffusers", "unet/improved_diffusion@imagenet64 diffusers"),
     *("unet/improved_diffusion@imagenet64-cond diffusers", "unet/ldm@churches diffusers"),
@@ -190,7 +192,10 @@ def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
 
 def test_an_option_that_says_nothing_is_remarked(tmp_path: Path) -> None:
     path = header(tmp_path / "vae.safetensors", foreign(plan_of("autoencoder/kl_f8"), layouts.find("kl")))
-    assert import_file(path, Options(heads=4, size=512)).assumed == ("`--heads` says nothing about it",)
+    found = import_file(path, Options(heads=4, size=512))
+    assert (found.assumed, found.idle) == ((), ("heads",))
+    folder = import_file(tmp_path, Options(heads=4, size=512))  # with weights and without a config.json
+    assert folder.plan.spec.family == found.plan.spec.family
 
 
 def test_other_groups_are_said(tmp_path: Path) -> None:

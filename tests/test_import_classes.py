@@ -141,6 +141,16 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "UNet2DConditionModel",
         {**THREE, **SIZES, "transformer_layers_per_block": [1, 2, 1], "use_linear_projection": True},
     ),
+    "depths of blocks, others on the way up": (
+        "UNet2DConditionModel",
+        {**THREE, "layers_per_block": 2, "mid_block_type": "UNetMidBlock2D",
+         "transformer_layers_per_block": [[0, 0], [2, 2], [2, 1]],
+         "reverse_transformer_layers_per_block": [[1, 1, 3], [2, 1, 1], [0, 0, 0]]},
+    ),
+    "other depths on the way up": (
+        "UNet2DConditionModel", {**THREE, "transformer_layers_per_block": [1, 1, 2],
+                                 "reverse_transformer_layers_per_block": [1, 2, 1]},
+    ),
     "an image's vector, blocks by level": (
         "UNet2DConditionModel",
         {**THREE, "class_embed_type": "projection", "projection_class_embeddings_input_dim": 44,

@@ -184,7 +184,7 @@ def test_import_writes_a_file_once(run: Run, tmp_path: Path) -> None:
 
 def test_import_prints_where_no_file_is_named(run: Run) -> None:
     code, out, err = run("import", "config.json", "--heads", "4")
-    assert (code, err) == (0, "assumed: `--heads` says nothing about it\n")
+    assert (code, err) == (0, "not used: --heads; the file leaves nothing of that open\n")
     assert out.startswith("# Imported from config.json (diffusers, UNet2DConditionModel); 859,520,964 parameters.\n")
     assert run("import", "config.json", "--axes", "a,b")[0] == 2
     assert run("import", "absent.json")[0] == 1

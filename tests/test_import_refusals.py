@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import save_file
 from test_import_published import DDPM, DIT, FLUX, KL, PIXART, SD1, SD3, TREES
 
 from netspec import render
@@ -89,7 +91,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [  # a config, what 
     (SD1, {"num_attention_heads": 8}, "num_attention_heads"),
     (SD1, {"cross_attention_dim": [768, 768, 1024, 768]}, "cross_attention_dim"),
     (SD1, {"transformer_layers_per_block": [[1, 2], 1, 1, 1]}, "transformer_layers_per_block"),
-    (SD1, {"reverse_transformer_layers_per_block": [1, 1, 1, 2]}, "reverse_transformer_layers_per_block"),
+    (SD1, {"reverse_transformer_layers_per_block": [1, 1, 1, [1, 2]]}, "reverse_transformer_layers_per_block"),
     (SD1, {"attention_head_dim": [8, 8, 8]}, "attention_head_dim"),
     (SD1, {"act_fn": "mish"}, "act_fn"),
     (DDPM, {"downsample_padding": 2}, "downsample_padding"),
@@ -190,6 +192,33 @@ config.json: 1 error
     (tmp_path / "unet").mkdir()
     (tmp_path / "unet" / "config.json").write_text("{}")
     assert "help: import one of its parts: unet" in told(tmp_path)
+    (tmp_path / "unet").rename(tmp_path / "vae")
+    (tmp_path / "vae" / "config.json").unlink()
+    assert "vae has no config.json" in told(tmp_path / "vae")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", "[1, 2]", "error[NS640]: config.json holds no settings: a list"),
+        ("config.json", "", "error[NS640]: config.json holds no settings: the file is empty"),
+        ("config.json", '{"_class_name": "UNetSpatioTemporalConditionModel"}', "help: classes that netspec knows"),
+        ("x.yaml", "netspec: 1\nname: x\n", "error[NS640]: x.yaml is a spec already"),
+    ],
+)
+def test_what_is_no_description_of_a_network(name: str, content: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    text = told(tmp_path / name)
+    assert words in text
+    assert "did you mean" not in text
+
+
+def test_weights_of_no_network(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_file({f"down.to_q.lora_{part}.weight": torch.zeros(2, 2) for part in ("A", "B")}, path)
+    assert "error[NS640]: x.safetensors holds changes to a network (LoRA), not a network" in told(path)
+    save_file({"a": torch.zeros(2)}, path, {"netspec.spec": "netspec: 1"})
+    assert "error[NS640]: x.safetensors holds its spec already" in told(path)
 
 
 def test_settings_of_no_sound_network(tmp_path: Path) -> None:

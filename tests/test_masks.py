@@ -33,7 +33,11 @@ def parity(folder: Path) -> list[dict[str, Any]]:
     [
         {"targets": TARGETS},
         BOOLEAN
-        | {"dit.context.attention": "in_context", "targets": {name: TARGETS[name] for name in ("half", "fixed")}},
+        | {
+            "dit.context.attention": "in_context",
+            "dit.context.norm": "layer",
+            "targets": {name: TARGETS[name] for name in ("half", "fixed")},
+        },
     ],
     ids=["attended", "appended"],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,17 +98,25 @@ def _rows(plan: Plan) -> Iterable[Row]:
             groups[-1].append(node)
         else:
             groups.append([node])
-    for group in groups:
+    for group, following in zip(groups, [*groups[1:], []], strict=True):
         cost = Cost()
         for node in group:
             cost = cost + node.cost
-        inside = [node for node in group if not isinstance(node.component, Downsample | Upsample)] or group
-        yield Row(group[0].stage, inside[-1].out, _blocks(group), cost)
+        yield Row(group[0].stage, _output(group, following), _blocks(group), cost)
 
 
-def _blocks(nodes: Iterable[Node]) -> str:
-    """What a stage is made of: `2 resnet + 2 spatial + conv`. Joins and sums have no weights and go unsaid."""
-    names = Counter(node.component.name for node in nodes if node.cost.params or node.component.kind != "wiring")
+def _output(group: Sequence[Node], following: Sequence[Node]) -> TensorType:
+    """What a stage makes: what the next one goes on from, else the last thing; before a change of resolution."""
+    inside = [node for node in group if not isinstance(node.component, Downsample | Upsample)] or group
+    read = {value.name for node in following[:1] for value in node.inputs[:1]}
+    return next((node for node in inside if node.name in read), inside[-1]).out
+
+
+def _blocks(nodes: Sequence[Node]) -> str:
+    """What a stage is made of: `2 resnet + 2 spatial + conv`. Joins and sums have no weights and go unsaid beside
+    what has."""
+    telling = [node for node in nodes if node.cost.params or node.component.kind != "wiring"] or nodes
+    names = Counter(node.component.name for node in telling)
     return " + ".join(name if count == 1 else f"{count} {name}" for name, count in names.items())
 
 

@@ -33,19 +33,15 @@ def _totals(summary: Summary) -> list[tuple[str, str]]:
     activations = "  ".join(f"{name} {_bytes(summary.activation_bytes(name))}" for name in ("fp32", "fp16"))
     sizes = ", ".join(f"{name} {value}" for name, value in summary.sizes.items())
     totals = [(name, f"input {type_}") for name, type_ in plan.inputs.items()]
-    totals += [(name, f"output {value.type}{_share(summary, name)}") for name, value in plan.outputs.items()]
+    for name, value in plan.outputs.items():
+        totals.append((name, f"output {value.type}"))
+        if len(plan.outputs) > 1:
+            alone = plan.only([name]).cost
+            totals.append(("", f"alone {alone.params:,} parameters, {2 * alone.macs / 1e9:,.2f} GFLOPs"))
     if plan.cost.frozen:
         totals.append(("frozen", f"{plan.cost.frozen:,} numbers that training leaves alone"))
     totals += [("weights", weights), ("activations", f"{activations}  alive at once between nodes")]
     return [*totals, ("at", sizes)] if sizes else totals
-
-
-def _share(summary: Summary, output: str) -> str:
-    """What one of several outputs costs alone."""
-    if len(summary.plan.outputs) < 2:
-        return ""
-    cost = summary.plan.only([output]).cost
-    return f"  {cost.params:,} parameters  {2 * cost.macs / 1e9:,.2f} GFLOPs"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -2,46 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import Annotated
 
 import typer
 
 
 def command(
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="One kind, such as norm or block.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help="One kind, such as norm or block; convention; or spec.")
+    ] = None,
 ) -> None:
-    """List the components of every kind, or of one with its settings, defaults and source."""
-    from netspec import registry
+    """List the components of every kind, or those of one with their settings, defaults and sources."""
+    from netspec import conventions, registry, shipped
     from netspec.errors import Diagnostic, UsageError
 
-    kinds = {name: base for name, base in registry.kinds().items() if name != "wiring"}
+    kinds = {name: sorted(registry.named(name)) for name in sorted(registry.kinds()) if name != "wiring"}
+    others = {"convention": conventions.names(), "spec": shipped.names()}
     if kind is None:
-        width = max(len(name) for name in kinds)
-        for name in sorted(kinds):
-            typer.echo(f"{name:<{width}}  {', '.join(sorted(registry.named(name)))}")
-        return
-    if kind not in kinds:
-        raise UsageError(
-            Diagnostic("NS922", f"no kind is called `{kind}`", help=(f"kinds: {', '.join(sorted(kinds))}",))
-        )
-    for name, cls in sorted(registry.named(kind).items()):
-        typer.echo(f"{name}\n    {' '.join((cls.__doc__ or '').split())}")
-        for field in registry.declared(cls).values():
-            default = "required" if field.required else f"default {_default(field.default)}"
-            typer.echo(f"    {field.name}: {field.param.doc} ({default})")
-        typer.echo("")
+        width = max(map(len, [*kinds, *others])) + 2
+        for name, members in {**kinds, **others}.items():
+            typer.echo(_wrapped(members, f"{name:<{width}}", " " * width, ", "))
+    elif kind in kinds:
+        for name in kinds[kind]:
+            typer.echo("\n".join(_component(registry.named(kind)[name], name)) + "\n")
+    elif kind == "convention":
+        for name in others[kind]:
+            typer.echo("\n".join(_convention(name)) + "\n")
+    elif kind == "spec":
+        typer.echo("\n".join(others[kind]))
+    else:
+        known = ", ".join([*kinds, *others])
+        raise UsageError(Diagnostic("NS922", f"no kind is called `{kind}`", help=(f"kinds: {known}",)))
 
 
-def _default(value: object) -> str:
-    from netspec.fields import Choice
+def _component(cls: type, name: str) -> Iterable[str]:
+    from netspec import registry
+    from netspec.reference.words import default
 
-    match value:
-        case None:
-            return "none"
-        case bool():
-            return str(value).lower()
-        case Choice(name, settings):
-            inner = ", ".join(f"{key}: {item}" for key, item in settings.items())
-            return name if name and not inner else f"{{{inner}}}" if not name else f"{{type: {name}, {inner}}}"
-        case _:
-            return str(value)
+    yield name
+    yield _wrapped((cls.__doc__ or "").split(), "    ", "    ")
+    for field in registry.declared(cls).values():
+        held = default(field).replace("`", "")
+        usual = "required" if field.required else held if held.startswith("on") else f"default {held}"
+        yield _wrapped(f"{field.param.doc} ({usual})".split(), f"    {field.name}: ", "        ")
+    if example := getattr(cls, "example", ""):
+        yield _wrapped([example], "    example: ", "        ")
+
+
+def _convention(name: str) -> Iterable[str]:
+    from netspec import conventions
+    from netspec.reference.words import flow
+
+    yield name
+    for component, settings in conventions.settings(name).items():
+        yield f"    {component}: {flow(settings)}"
+
+
+def _wrapped(words: Iterable[str], first: str, others: str, between: str = " ") -> str:
+    """A paragraph as wide as the terminal."""
+    width = max(40, min(get_terminal_size().columns, 120))
+    return fill(between.join(words), width, initial_indent=first, subsequent_indent=others, break_long_words=False)

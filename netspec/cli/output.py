@@ -21,7 +21,7 @@ def write(text: str, output: str | None, force: bool) -> None:
         typer.echo(text, nl=False)
         return
     path = Path(output)
-    if path.exists() and not force:
+    if path.exists() and not path.is_dir() and not force:
         help = "choose another name, or overwrite it with `--force`"
         raise UsageError(Diagnostic("NS924", f"{path} exists already", help=(help,)))
     growing = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")

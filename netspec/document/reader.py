@@ -22,6 +22,7 @@ from netspec.errors import Diagnostic, DocumentError, Source, Span, SpecPath, ra
 MAX_BYTES: Final = 2**20
 _SIZE_HELP = "the largest published spec has 4 KiB: is this the right file?"
 _SAVE_AS_UTF8 = "save it as UTF-8"
+_WEIGHTS_HELP = "if it is a checkpoint: `netspec import` writes the spec of its network"
 _BYTE_ORDER_MARKS = (  # UTF-32's little-endian mark begins with UTF-16's
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -149,7 +150,7 @@ def _decode(data: bytes, name: str) -> str:
         if data.startswith(mark):
             raise _file_error("NS008", name, f"this file is {encoding}; {_SAVE_AS_UTF8}")
     if b"\0" in data:
-        raise _file_error("NS008", name, "this is a binary file, not a spec")
+        raise _file_error("NS008", name, "this is a binary file, not text", _WEIGHTS_HELP)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from netspec.blocks import Block
 from netspec.errors import SpecPath
 from netspec.families import Family
-from netspec.families.levels import Levelled, Walk
+from netspec.families.levels import Level, LevelDecoder, Levelled, Walk
 from netspec.fields import Param, choice, settings
 from netspec.plan import Value
 from netspec.problems import Problem
@@ -117,7 +117,7 @@ class _Wiring(Walk[Autoencoder]):
                 x = self.resample(f"up_{index}_upsample", family.upsample, x, "upsample", f"up {index}")
         return self._head(x, self.b.channels(half.output))
 
-    def _level(self, where: str, x: Value, index: int, count: int, row: Level | beyond.Decoder, at: SpecPath) -> Value:
+    def _level(self, where: str, x: Value, index: int, count: int, row: Level | LevelDecoder, at: SpecPath) -> Value:
         stage = where.replace("_", " ")
         for i in range(count):
             x = self.block(f"{where}_block_{i}", x, self.width(index), ("levels", index), stage)

@@ -139,7 +139,7 @@ class DiT(Denoiser, name="dit"):
         if vector is not None and self.modulation.shared:
             width = self.hidden_size * self.modulation.chunks(branches=2)
             told = b.add(
-                "modulation", SharedModulation(), vector, channels=width, at=("dit", "modulation"), stage="embed"
+                "modulation", SharedModulation(), vector, channels=width, at=("dit", "modulation"), stage="modulation"
             )
         x = self._blocks(b, grid, x, told, context)
         head, sides = DiTHead(modulation=self.modulation), [vector] if vector is not None else []
@@ -154,15 +154,15 @@ class DiT(Denoiser, name="dit"):
         """The grid of patches (of a sequence: the sequence), and tokens of hidden_size that know their place."""
         if self.patch_size is None:
             x = b.add(
-                "patch_embed", LinearProjection(), x, channels=self.hidden_size, at=("dit",), stage="embed"
+                "patch_embed", LinearProjection(), x, channels=self.hidden_size, at=("dit",), stage="image"
             )  # fmt: skip
             return x, x
         grid = b.add(
             "patch_embed", Patchify(patch_size=self.patch_size), x,
-            channels=self.hidden_size, at=("dit", "patch_size"), stage="embed",
+            channels=self.hidden_size, at=("dit", "patch_size"), stage="image",
         )  # fmt: skip
         at, near = ("dit", "pos_embed"), ("dit", "hidden_size")
-        return grid, b.add("pos_embed", self.pos_embed, grid, at=at, near=near, stage="embed")
+        return grid, b.add("pos_embed", self.pos_embed, grid, at=at, near=near, stage="image")
 
     def _blocks(self, b: Builder, grid: Value, image: Value, told: Value | None, context: Value | None) -> Value:
         """All blocks, on the image's tokens or on one sequence with those of the context; the image's tokens."""
@@ -170,7 +170,7 @@ class DiT(Denoiser, name="dit"):
         joint = rule is not None and rule.attention == "joint"
         if rule is not None and context is not None and rule.attention != "cross":
             join = AppendTokens(order=rule.order)
-            x = b.add("append_context", join, image, context, at=("dit", "context"), stage="embed")
+            x = b.add("append_context", join, image, context, at=("dit", "context"), stage="context")
             beside = self._length(b, context) if joint else None
         within = context if x is not image else None
         table, mask = self._rotary(b, grid, image, x, within), self._mask(b, image, context)
@@ -238,7 +238,8 @@ class DiT(Denoiser, name="dit"):
             else:
                 parts.insert(place, ("ids", self._ids(b, rule, ids, context, ("dit", "context", "ids"))))
         table = RotaryTable(axes=rule.axes, theta=rule.theta, parts=tuple(part for part, _ in parts))
-        return b.add("rotary", table, x, *(place for _, place in parts), at=("dit", "pos_embed"), stage="embed")
+        stage = "image" if context is None else "context"
+        return b.add("rotary", table, x, *(place for _, place in parts), at=("dit", "pos_embed"), stage=stage)
 
     def _ids(self, b: Builder, rule: Rope, name: str, tokens: Value, at: SpecPath) -> Value:
         """The input with the coordinates of `tokens`."""
@@ -263,7 +264,7 @@ class DiT(Denoiser, name="dit"):
         if self.context.attention == "cross":
             return mask
         join = AppendMask(order=self.context.order)
-        return b.add("append_mask", join, image, mask, at=("dit", "context"), stage="embed")
+        return b.add("append_mask", join, image, mask, at=("dit", "context"), stage="context")
 
     def _length(self, b: Builder, context: Value) -> Value:
         """A value with as many tokens as the context, and one that is there in any case: the input itself."""
@@ -326,7 +327,7 @@ class DiT(Denoiser, name="dit"):
         at: SpecPath = ("dit", "context", "input")
         if self.context.input == CONDITIONING:
             if parts := b.embeds(self.hidden_size):
-                return b.add("context", Sequence(), *parts, at=("dit", "context"), stage="embed")
+                return b.add("context", Sequence(), *parts, at=("dit", "context"), stage="context")
             b.lacks_conditioning("context", CONDITIONING, at)
             return None
         tokens, rule = b.context(self.context.input, at), _PROJECTIONS.get(self.context.project)
@@ -334,7 +335,7 @@ class DiT(Denoiser, name="dit"):
             return None
         if rule is None:
             return tokens
-        return b.add("context_embed", rule, tokens, channels=self.hidden_size, at=at, stage="embed")
+        return b.add("context_embed", rule, tokens, channels=self.hidden_size, at=at, stage="context")
 
 
 _PROJECTIONS = {"linear": LinearProjection(), "mlp": MlpProjection()}

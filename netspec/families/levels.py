@@ -18,7 +18,7 @@ from netspec.resample import Downsample, Upsample
 from netspec.wiring.stem import StemConv
 
 
-class Decoder(Record):
+class LevelDecoder(Record):
     """What stands after a level's blocks on the way up."""
 
     attention: Annotated[Attention | None, Param("self-attention after the blocks", inherits="attention")] = None
@@ -40,7 +40,7 @@ class Level(Record, shorthand="channels"):
         Transformer | None, Param("a transformer after the blocks; a number is its depth", inherits="transformer")
     ] = None
     decoder: Annotated[
-        Decoder | None, Param("attention and transformer on the way up, where they are not those of the way down")
+        LevelDecoder | None, Param("attention and transformer on the way up, where they are not those of the way down")
     ] = None
 
 
@@ -110,30 +110,31 @@ class Walk(Generic[F]):
         return self.add(name, block, x, *self.told(block), channels=channels, at=("block",), near=at, stage=stage)
 
     def attend(
-        self, where: str, i: int, count: int, x: Value, row: Level | Decoder | Mid, at: SpecPath, stage: str
+        self, where: str, i: int, count: int, x: Value, row: Level | LevelDecoder | Mid, at: SpecPath, stage: str
     ) -> Value:
         """What the row has after its `i`-th of `count` blocks."""
         if row.attention is not None and (row.attention.per == "block" or i + 1 == count):
             x = self.add(f"{where}_attn_{i}", row.attention, x, at=(*at, "attention"), near=at, stage=stage)
-        if row.transformer is not None and (depth := self._depth(row.transformer, i, count, at)):
+        if row.transformer is not None and (depth := self._depth(row.transformer, i, count, at, stage)):
             rule, context = replace(row.transformer, depth=depth), row.transformer.context
             tokens = [self.b.context(context, (self.key, *at, "transformer", "context"))] if context else []
             x = self.add(f"{where}_transformer_{i}", rule, x, *tokens, at=(*at, "transformer"), near=at, stage=stage)
         return x
 
-    def _depth(self, transformer: Transformer, i: int, count: int, at: SpecPath) -> int:
+    def _depth(self, transformer: Transformer, i: int, count: int, at: SpecPath, stage: str) -> int:
         """The depth of a row's `i`-th stack. NS323, once, where the row lists another number of them."""
         depths = transformer.stacks(count)
         if len(depths) == count:
             return depths[i]
         if i == 0:
-            message = f"{len(depths)} depths for {count} blocks"
-            help = ("a decoder's level has one block more: its own depths are `decoder: {transformer: {depth: […]}}`",)
-            problem = Problem("NS323", message, field="depth", label="one for each block", help=help)
+            message = f"`depth` is a list of length {len(depths)}, `{stage}` needs one of length {count}"
+            own = at[0] == "levels" and at[-1] != "decoder"
+            help = ("a list for the way up is `decoder: {transformer: {depth: [...]}}` in the row",) if own else ()
+            problem = Problem("NS323", message, field="depth", label="a number for each stack", help=help)
             self.b.problem(problem, (self.key, *at, "transformer"))
         return max(depths, default=0)
 
-    def upward(self, index: int) -> tuple[Level | Decoder, SpecPath]:
+    def upward(self, index: int) -> tuple[Level | LevelDecoder, SpecPath]:
         """What stands after a level's blocks on the way up, and where that is written."""
         level, at = self.family.levels[index], ("levels", index)
         return (level, at) if level.decoder is None else (level.decoder, (*at, "decoder"))

@@ -50,6 +50,10 @@ class Halves:
             },
             "dims": {"batch": BATCH, "height": pixels, "width": pixels, "rows": ranges, "columns": ranges},
             "autoencoder": self._family(),
+            "targets": {
+                "encoder": {"exporter": "onnx", "outputs": ["moments"]},
+                "decoder": {"exporter": "onnx", "outputs": ["decoded"]},
+            },
         }
         comments = {"image": "-1 to 1", "latent": "a sample of the moments", "moments": "mean and log variance"}
         return Draft(data, comments)

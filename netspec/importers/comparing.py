@@ -17,7 +17,7 @@ from netspec.embeds.mlp import Mlp
 from netspec.errors import SpecPath
 from netspec.families import Denoiser, Family
 from netspec.families.dit import DiT
-from netspec.families.levels import Level, Levelled, Mid
+from netspec.families.levels import Level, LevelDecoder, Levelled, Mid
 from netspec.importers.common import level_blocks, level_widths
 from netspec.plan import Plan
 from netspec.positions import Table
@@ -145,13 +145,23 @@ def _nameless(record: R, plan: Plan) -> R:
 
 
 def _row(row: Any, width: int) -> Any:
-    """A row of levels, or the middle, with heads by number, and what attention reads; without depth no transformer."""
-    assert isinstance(row, Level | Mid)
-    transformer = row.transformer if row.transformer and row.transformer.depth else None
+    """A row of levels, or the middle, with heads by number, what attention reads, and one depth where all are equal.
+
+    Without depth it has no transformer; a way up that is like the way down is not said.
+    """
+    assert isinstance(row, Level | LevelDecoder | Mid)
+    transformer = row.transformer if row.transformer and any(row.transformer.stacks(1)) else None
     if transformer is not None:
         attends = transformer.attends or (("self", "context") if transformer.context else ("self",))
-        transformer = replace(_counted(transformer, width), attends=attends)
-    return replace(row, attention=row.attention and _counted(row.attention, width), transformer=transformer)
+        depths = transformer.stacks(1)
+        depth = depths[0] if len(set(depths)) == 1 else depths
+        transformer = replace(_counted(transformer, width), attends=attends, depth=depth)
+    found: Any = replace(row, attention=row.attention and _counted(row.attention, width), transformer=transformer)
+    if isinstance(row, Level) and row.decoder is not None:
+        up = _row(row.decoder, width)
+        same = (up.attention, up.transformer) == (found.attention, found.transformer)
+        found = replace(found, decoder=None if same else up)
+    return found
 
 
 def _counted(rule: Any, width: int) -> Any:

@@ -9,21 +9,23 @@ from netspec.plan import Plan
 
 
 def match(plan: Plan) -> str:
-    """`unet/sd15`, or `unet/sd15 --variant inpainting`; "" where there is none. A file states its counts: most need
-    not be loaded."""
+    """`unet/sd15`, or `unet/sd15 --variant inpainting`; "" where there is none. Of several it is the first whose
+    inputs are as large. A file states its counts: most need not be loaded."""
+    found: dict[str, bool] = {}
     for name in shipped.names():
         path = shipped.folder() / f"{name}.yaml"
         if str(plan.cost.params) not in path.read_text(encoding="utf-8"):
             continue
         for variant in (None, *api.load(path).variants):
-            if _is(plan, path, variant):
-                return f"{name} --variant {variant}" if variant else name
-    return ""
+            try:
+                other = planner.lower(api.load(path, variant=variant))
+            except SpecError:  # somebody changed a shipped file
+                continue
+            if type(other.spec.family) is type(plan.spec.family) and not [*differences(plan, other)]:
+                found[f"{name} --variant {variant}" if variant else name] = _sizes(other) == _sizes(plan)
+    return max(found, key=found.__getitem__, default="")
 
 
-def _is(plan: Plan, path: object, variant: str | None) -> bool:
-    try:
-        other = planner.lower(api.load(str(path), variant=variant))
-    except SpecError:  # somebody changed a shipped file
-        return False
-    return type(other.spec.family) is type(plan.spec.family) and not [*differences(plan, other)]
+def _sizes(plan: Plan) -> list[tuple[int, ...]]:
+    """The inputs' sizes besides the batch, at `opt`; lengths of texts are a matter of taste."""
+    return sorted(tuple(size.opt for size in type_.sizes) for type_ in plan.inputs.values() if type_.layout == "image")

@@ -90,7 +90,7 @@ def _settings(path: Path) -> Document:
         raise ForeignError(replace(first, code="NS640", message=message, help=(help,))) from error
     if "netspec" in parsed.data:
         key = parsed.places[("netspec",)].key
-        help = "every command reads it as it is: `netspec show FILE`, `netspec build FILE`"
+        help = f"every command reads it as it is: `netspec show {path}`, `netspec build {path}`"
         raise ForeignError(Diagnostic("NS640", f"{path.name} is a spec already", key, help=(help,)))
     return parsed
 

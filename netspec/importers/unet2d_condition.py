@@ -12,7 +12,7 @@ from netspec.families.unet import UNet
 from netspec.importers import Draft, Importer, Options
 from netspec.importers import common as settings
 from netspec.importers.foreign import Config
-from netspec.importers.unets import Embedding, Net, Site
+from netspec.importers.unets import Depth, Embedding, Net, Site
 from netspec.plan import Plan
 from netspec.spec import Spec
 
@@ -80,7 +80,7 @@ class UNet2DCondition(Importer, of="UNet2DConditionModel"):
             config.contradict("up_block_types", "attention stands at other levels than in `down_block_types`")
         levels = _levels(config, widths, down)
         blocks = _MIDDLES[config.among("mid_block_type", *_MIDDLES, why="no such middle here")]
-        mid = _middle(config, widths[-1], blocks, levels[-1]) if blocks else None
+        mid = _middle(config, widths[-1], blocks) if blocks else None
         time, act = settings.time(config, widths[0]), settings.activation(config)
         reads = any(site.depth for site in (*levels, *([mid] if mid else [])))
         embeddings, assumed = _vectors(config, time)
@@ -119,11 +119,15 @@ class UNet2DCondition(Importer, of="UNet2DConditionModel"):
         unet = plan.spec.family
         assert isinstance(unet, UNet)  # `fits` asked
         widths, kinds = settings.level_widths(unet), [_kind(level) for level in unet.levels]
-        depths = [level.transformer.depth if level.transformer else 1 for level in unet.levels]
+        ups = [level.decoder or level for level in unet.levels]
+        blocks = settings.level_blocks(unet)
+        depths = [_stacks(row, count) for row, count in zip(unet.levels, blocks, strict=True)]
+        backs = [_stacks(row, count + 1) for row, count in zip(ups, blocks, strict=True)]
+        differ = backs != depths
         heads = [_head_number(level, width) for level, width in zip(unet.levels, widths, strict=True)]
         mid, deepest = unet.mid, kinds[-1] == "transformer"
         if mid is not None and mid.transformer and not deepest:  # the middle takes the deepest level's
-            depths[-1], heads[-1] = mid.transformer.depth, mid.transformer.count(widths[-1])
+            depths[-1], heads[-1] = _stacks(mid, 1), mid.transformer.count(widths[-1])
         known = next((number for number in heads if number), 8)
         rows = [row.transformer for row in (*unet.levels, mid) if row is not None and row.transformer]
         contexts = [plan.inputs[each.context].channels for each in rows if each.context]
@@ -136,10 +140,11 @@ class UNet2DCondition(Importer, of="UNet2DConditionModel"):
             | {
                 "down_block_types": [names[0][kind] for kind in kinds],
                 "mid_block_type": _middle_type(mid),
-                "up_block_types": [names[1][kind] for kind in reversed(kinds)],
-                "layers_per_block": settings.one(settings.level_blocks(unet)),
+                "up_block_types": [names[1][_kind(row)] for row in reversed(ups)],
+                "layers_per_block": settings.one(blocks),
                 "cross_attention_dim": contexts[0] if contexts else 1280,
                 "transformer_layers_per_block": settings.one(depths),
+                "reverse_transformer_layers_per_block": backs[::-1] if differ else None,
                 "attention_head_dim": settings.one([number or known for number in heads]),
                 "only_cross_attention": settings.one([_crossed(level) for level in unet.levels]),
                 "conv_in_kernel": getattr(unet.stem, "kernel", 3),
@@ -152,7 +157,7 @@ class UNet2DCondition(Importer, of="UNet2DConditionModel"):
 def _levels(config: Config, widths: Sequence[int], kinds: Sequence[str]) -> list[Site]:
     count = len(widths)
     blocks = config.each("layers_per_block", count)
-    depths = _depths(config, count)
+    depths = _depths(config, blocks)
     numbers, crossed = config.each("attention_head_dim", count), config.each("only_cross_attention", count)
     found = []
     for width, kind, n, depth, number, across in zip(widths, kinds, blocks, depths, numbers, crossed, strict=True):
@@ -162,34 +167,43 @@ def _levels(config: Config, widths: Sequence[int], kinds: Sequence[str]) -> list
             heads = 1
         if kind == "attention":  # here, and here alone, the number is what its name says: the width of a head
             heads = width // heads if number else 1
-        found.append(Site(width, n, kind == "attention", depth if kind == "transformer" else 0, heads, bool(across)))
+        down, up = depth if kind == "transformer" else (0, 0)
+        back = None if up == down else up
+        found.append(Site(width, n, kind == "attention", down, back, heads, bool(across)))
     return found
 
 
-def _depths(config: Config, count: int) -> list[int]:
-    """Transformer blocks after each block of each level."""
-    key, back = "transformer_layers_per_block", "reverse_transformer_layers_per_block"
-    found = _uniform(config, key, config.each(key, count))
-    if config[back] is not None and _uniform(config, back, config.each(back, count)) != found[::-1]:
-        config.refuse(back, "a decoder with other depths than the encoder")
-    return found
+def _depths(config: Config, blocks: Sequence[int]) -> list[tuple[Depth, Depth]]:
+    """Transformer blocks after each block of each level, on the way down and on the way up."""
+    key, back, count = "transformer_layers_per_block", "reverse_transformer_layers_per_block", len(blocks)
+    down = [_depth(config, key, value, n) for value, n in zip(config.each(key, count), blocks, strict=True)]
+    if config[back] is not None:
+        given = config.each(back, count)[::-1]  # in the order in which the decoder runs
+        up = [_depth(config, back, value, n + 1) for value, n in zip(given, blocks, strict=True)]
+    else:
+        up = down
+        if any(isinstance(depth, list) for depth in down):
+            config.contradict(key, f"the way up needs numbers of its own, in `{back}`: its levels have a block more")
+    return list(zip(down, up, strict=True))
 
 
-def _uniform(config: Config, key: str, values: Sequence[Any]) -> list[int]:
-    """One number a level; a list for each block of a level has to repeat one."""
-    parts = [value if isinstance(value, list) else [value] for value in values]
-    if any(len(set(each)) != 1 for each in parts):
-        config.refuse(key, "blocks of one level with transformers of different depth")
-    return [each[0] for each in parts]
+def _depth(config: Config, key: str, value: Any, blocks: int) -> Depth:
+    """One number for all blocks of a level where it is the same, else one for each."""
+    if not isinstance(value, list):
+        return int(value)
+    if len(value) != blocks:
+        config.contradict(key, f"{len(value)} numbers for a level of {blocks} blocks")
+    return list(value) if len(set(value)) > 1 else int(value[0])
 
 
-def _middle(config: Config, width: int, blocks: int, deepest: Site) -> Site:
+def _middle(config: Config, width: int, blocks: int) -> Site:
+    """Its transformer is as deep as the deepest level's, whether that level has any or not."""
     if blocks == 1:
         return Site(width, 1)
     count = len(config["block_out_channels"])
-    return Site(
-        width, blocks, depth=_depths(config, count)[-1], heads=config.each("attention_head_dim", count)[-1] or 1
-    )
+    depth = config.each("transformer_layers_per_block", count)[-1]
+    heads = config.each("attention_head_dim", count)[-1] or 1
+    return Site(width, blocks, depth=depth[0] if isinstance(depth, list) else depth, heads=heads)
 
 
 def _context(config: Config, kinds: Sequence[str]) -> int:
@@ -231,8 +245,16 @@ def _vectors(config: Config, time: Mapping[str, Any]) -> tuple[dict[str, Embeddi
     return found, [f"{total} added numbers are {pooled} of pooled text and {fits[0]} sizes of {waves} each"]
 
 
+def _stacks(row: Any, count: int) -> Depth:
+    """The depths of a row's transformers: one number where it is the same after each block; 1 where there are none."""
+    depths = row.transformer.stacks(count) if row.transformer else (1,)
+    return depths[0] if len(set(depths)) == 1 else list(depths)
+
+
 def _kind(level: Any) -> str:
-    return "transformer" if level.transformer and level.transformer.depth else "attention" if level.attention else ""
+    if level.transformer and any(level.transformer.stacks(1)):
+        return "transformer"
+    return "attention" if level.attention else ""
 
 
 def _crossed(level: Any) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from netspec.importers import BATCH, Draft, Options
+
+Depth: TypeAlias = int | list[int]
 
 USUAL_SIDE = 64  # of an image, where nothing says it
 CLIP = 77  # tokens of a text encoder's context, where nothing says it
@@ -17,14 +19,16 @@ CLIP = 77  # tokens of a text encoder's context, where nothing says it
 class Site:
     """One resolution of a U-Net, or its middle: its width, its blocks, and what stands after them.
 
-    `heads` is the number of heads of its self-attention (where `attention`) or of its transformer (of `depth` blocks).
+    `heads` is the number of heads of its self-attention (where `attention`) or of its transformer (of `depth` blocks, a
+    list where that differs from block to block; `back` on the way up, where it is not the same).
     `crossed`: the transformer's first attention reads the context as well, instead of the image.
     """
 
     width: int
     blocks: int
     attention: bool = False
-    depth: int = 0
+    depth: Depth = 0
+    back: Depth | None = None
     heads: int = 1
     crossed: bool = False
 
@@ -139,7 +143,10 @@ def _row(site: Site, attention: Mapping[str, int], transformer: Mapping[str, int
         found["attention"] = _own_heads(site, attention)
     if site.depth:
         attends = {"attends": ["context", "context"]} if site.crossed else {}
-        found["transformer"] = {"depth": site.depth} | _own_heads(site, transformer) | attends
+        shared = _own_heads(site, transformer) | attends
+        found["transformer"] = {"depth": site.depth} | shared
+        if site.back is not None:
+            found["decoder"] = {"transformer": {"depth": site.back} | shared}
     return found
 
 

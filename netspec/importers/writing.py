@@ -16,7 +16,7 @@ WIDTH = 120
 REMARKS = 39  # column where remarks begin, if lines let them
 _PLAIN = re.compile(r"(\d+\*)?[A-Za-z_][\w./*-]*")  # words and sizes made of them: `8*rows`, `height/8`
 _TAKEN = {"true", "false", "null"}  # words that YAML reads as something else
-_TABLES = ("inputs", "dims", "conditioning")  # one entry a line
+_TABLES = ("inputs", "dims", "conditioning", "targets")  # one entry a line
 
 
 def text(spec: Spec, header: Sequence[str], remarks: Mapping[str, str]) -> str:

@@ -9,8 +9,8 @@ from torch import Tensor
 def sincos_positions(like: Tensor, span: float) -> Tensor:
     """The code of every place of a grid whose sides are `span` long, whatever the number of places.
 
-    like: (N, C, rows, columns), only for its sizes; returns (1, rows * columns, C) in the dtype of `like`, rounded to
-    float32 on the way, as published tables are. Chen et al. 2023, arXiv:2310.00426, Sec. 2.3.
+    like: (N, C, rows, columns), only for its sizes; returns (1, rows * columns, C) in the dtype of `like`. Chen et al.
+    2023, arXiv:2310.00426, Sec. 2.3.
     """
     rows, columns = (coordinates(count, count / span, like.device) for count in like.shape[2:])
     return sincos_table(rows, columns, like.shape[1]).flatten(0, 1)[None].to(like.dtype)
@@ -22,13 +22,13 @@ def coordinates(count: int, scale: float, device: torch.device | None = None) ->
 
 
 def sincos_table(rows: Tensor, columns: Tensor, width: int) -> Tensor:
-    """Half of the width codes the column, half the row, in float32: (rows, columns, width).
+    """Half of the width codes the column, half the row, in float64: (rows, columns, width).
 
     Peebles & Xie 2023, arXiv:2212.09748, Sec. 3.2, after Vaswani et al. 2017, arXiv:1706.03762, Sec. 3.5.
     """
     row = waves(rows, width // 2)[:, None].expand(-1, columns.shape[0], -1)
     column = waves(columns, width // 2)[None].expand(rows.shape[0], -1, -1)
-    return torch.cat([column, row], dim=-1).float()
+    return torch.cat([column, row], dim=-1)
 
 
 def waves(place: Tensor, width: int) -> Tensor:

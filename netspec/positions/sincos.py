@@ -65,7 +65,7 @@ class SinCos(Table, name="sincos"):
         if self._tableless(x):
             return assemble(self)
         rows, columns = (coordinates(n, n / self.span if self.span else self.scale) for n in self.places(x))
-        return assemble(self, table=sincos_table(rows, columns, x.channels)[None])  # (1, rows, columns, C)
+        return assemble(self, table=sincos_table(rows, columns, x.channels)[None].float())  # (1, rows, columns, C)
 
     def forward(self, m: Parts, x: Tensor) -> Tensor:
         from netspec import ops

@@ -8,7 +8,7 @@ to another. Every violation is reported at once; one cause that hits several row
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -28,10 +28,33 @@ _LISTED = 8  # places that one error names
 def validate(document: Document) -> None:
     """Check a composed document (everything that it extends, its variant and settings merged in).
 
-    Raises SchemaError or UnknownName with every violation: NS101 … NS107, NS201, NS202, NS203, NS207, NS208, NS215.
+    Raises SchemaError or UnknownName with every violation: NS101 … NS107, NS201, NS202, NS203, NS207, NS208, NS215;
+    NS108 alone for the settings of another program.
     """
+    raise_all(_foreign(document))
     found = list(violations(document))
     raise_all(_one_per_cause(found))
+
+
+def _foreign(document: Document) -> Iterator[Diagnostic]:
+    """One finding for a file that was never meant as a spec, instead of one for each of its keys."""
+    model = document.data.get("model")
+    key = "_class_name" if "_class_name" in document.data else "model"
+    if "netspec" in document.data or not (key in document.data and (key != "model" or "target" in _keys(model))):
+        return
+    name = document.source.name
+    yield Diagnostic(
+        "NS108",
+        "these are another program's settings of a network, not a spec",
+        document.places[(key,)].key,
+        "not a key of a spec",
+        help=(f"`netspec import {name} -o spec.yaml` writes the spec that they mean",),
+        path=key,
+    )
+
+
+def _keys(value: object) -> Collection[str]:
+    return value if isinstance(value, Mapping) else ()
 
 
 def violations(document: Document) -> Iterator[Diagnostic]:

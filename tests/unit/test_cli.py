@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from netspec import api, cli
+from netspec import api, cli, shipped
+from netspec.analysis import tables
 
 ROOT = Path(__file__).parent.parent.parent
 UNET = "specs/tiny/unet.yaml"
@@ -84,6 +85,31 @@ def test_show_prints_stages_and_totals(run: Run) -> None:
     assert "GMACs" in total
 
 
+def stages(out: str) -> dict[str, str]:
+    """The words of each line, by the first."""
+    return {line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines() if line.strip()}
+
+
+def test_show_names_the_stages_of_a_transformer(run: Run) -> None:
+    rows = stages(run("show", "specs/tiny/mmdit.yaml")[1])
+    assert rows["image"].startswith("48 tokens x 32 ")
+    assert rows["image"].endswith("patchify + sincos")
+    assert rows["embed"].startswith("32 ")
+    assert rows["context"].startswith("55 tokens x 32 ")  # those of the image, then those of the text
+    rows = stages(run("show", "specs/tiny/parallel_dit.yaml")[1])
+    assert rows["context"].startswith("30 tokens x 32 ")  # not the table of angles, which is made last
+    assert stages(run("show", "specs/tiny/cross_dit.yaml")[1])["modulation"].startswith("288 ")
+    rows = stages(run("show", "dit/dit_xl_2.yaml", "--variant", "in-context")[1])
+    assert rows["context"] == "258 tokens x 1152 0 0.00 sequence + append_tokens"
+
+
+@pytest.mark.parametrize("name", shipped.names())
+def test_show_fits_a_terminal(name: str) -> None:
+    """Of 80 columns, but for names of many blocks at the end of a row."""
+    lines = tables.text(api.summary(api.load(name))).splitlines()
+    assert max(len(line) for line in lines if " + " not in line and set(line) != {"-"}) <= 80
+
+
 def test_show_as_json(run: Run) -> None:
     data = json.loads(run("show", DIT, "--format", "json")[1])
     assert {"name", "params", "frozen", "gflops", "gmacs", "nodes"} <= data.keys()
@@ -146,7 +172,7 @@ def test_new_writes_a_spec_that_is_sound(
     monkeypatch.chdir(tmp_path)
     code, out, _ = run("new", "mine", "--family", family)
     assert code == 0
-    assert out.startswith("wrote mine.yaml\n")
+    assert out.startswith("wrote mine.yaml, and netspec.schema.json for editors\n")
     assert run("check", "mine.yaml")[0] == 0
     before = Path("mine.yaml").read_text()
     code, _, err = run("new", "mine")
@@ -154,6 +180,12 @@ def test_new_writes_a_spec_that_is_sound(
     assert "error[NS924]: mine.yaml exists already" in err
     assert Path("mine.yaml").read_text() == before
     assert "error[NS923]" in run("new", "../mine")[2]
+    Path("mine.yaml").write_text("mine")
+    assert run("new", "mine", "--force")[0] == 0
+    assert Path("mine.yaml").read_text() != "mine"
+    Path("folder.yaml").mkdir()
+    assert "error[NS617]: cannot write folder.yaml" in run("new", "folder")[2]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder.yaml", "mine.yaml", "netspec.schema.json"]
 
 
 @pytest.mark.parametrize(

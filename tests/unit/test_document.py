@@ -214,7 +214,7 @@ def cannot_load(path: str | os.PathLike[str]) -> Diagnostic:
         ("a: 1\n".encode("utf-16"), "NS008", "this file is UTF-16; save it as UTF-8"),
         (b"\xfe\xff\0a", "NS008", "this file is UTF-16; save it as UTF-8"),
         ("a: 1\n".encode("utf-32"), "NS008", "this file is UTF-32; save it as UTF-8"),
-        (b"\x89PNG\r\n\x1a\n\0\0", "NS008", "this is a binary file, not a spec"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "NS008", "this is a binary file, not text"),
         (b"a: 1\n" * (MAX_BYTES // 2), "NS007", "the file is larger than 1 MiB"),
         (b"", "NS009", "the file is empty"),
     ],

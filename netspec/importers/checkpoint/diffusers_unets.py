@@ -86,7 +86,9 @@ def _plain(
 def _conditional(
     shapes: Shapes, levels: list[Shapes], up: list[Shapes], mid: Shapes, widths: list[int], ask: Ask
 ) -> dict[str, Any]:
-    depths = [_depth(level) for level in levels]
+    depths = [_depths(level) for level in levels]
+    backs = [_depths(level) for level in up]
+    differ = backs[::-1] != depths
     contexts = [level.any("attn2.to_k.weight") for level in (*levels, mid)]
     context = next((shape[1] for shape in contexts if shape), 1280)
     if not depths[-1] and _depth(mid):
@@ -109,6 +111,7 @@ def _conditional(
         ],
         "mid_block_type": middle if len(mid) else None,
         "transformer_layers_per_block": [depth or 1 for depth in depths],
+        "reverse_transformer_layers_per_block": backs if differ else None,
         "attention_head_dim": heads,
         "cross_attention_dim": context,
         "only_cross_attention": [_crossed(level) for level in levels],
@@ -134,6 +137,12 @@ def _attends(level: Shapes) -> bool:
 
 def _depth(level: Shapes) -> int:
     return len(level.numbered("attentions.0.transformer_blocks."))
+
+
+def _depths(level: Shapes) -> int | list[int]:
+    """Transformer blocks after each block of a level: one number where it is the same."""
+    found = [len(level.numbered(f"attentions.{i}.transformer_blocks.")) for i in range(len(level.numbered("resnets.")))]
+    return found[0] if len(set(found)) == 1 else found
 
 
 def _crossed(level: Shapes) -> bool:
