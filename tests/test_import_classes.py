@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from twins import TOLERANCE, ExactTimesteps, difference, images, randomise, timesteps
+from twins import TOLERANCE, ExactPositions, ExactTimesteps, difference, images, randomise, timesteps
 
 from netspec import api, graph, planner
 from netspec.importers.comparing import differences
@@ -242,6 +242,8 @@ def twin(name: str, config: Mapping[str, Any]) -> Any:
             if type(child).__name__ == "Timesteps":
                 sin_first, shift = not child.flip_sin_to_cos, child.downscale_freq_shift
                 setattr(module, child_name, ExactTimesteps(child.num_channels, sin_first=sin_first, shift=shift))
+    if name == "PixArtTransformer2DModel":
+        model.pos_embed.__class__ = ExactPositions
     randomise(model)
     for block in getattr(model, "transformer_blocks", ())[1:]:  # a DiT has one copy of its embeddings per block
         if hasattr(block.norm1, "emb") and block.norm1.emb is not None:

@@ -49,19 +49,27 @@ def _component(cls: type, name: str) -> Iterable[str]:
         usual = "required" if field.required else held if held.startswith("on") else f"default {held}"
         yield _wrapped(f"{field.param.doc} ({usual})".split(), f"    {field.name}: ", "        ")
     if example := getattr(cls, "example", ""):
-        yield _wrapped([example], "    example: ", "        ")
+        yield f"    example: {example}"
 
 
 def _convention(name: str) -> Iterable[str]:
     from netspec import conventions
     from netspec.reference.words import flow
 
-    yield name
-    for component, settings in conventions.settings(name).items():
+    held = conventions.settings(name)
+    yield name if held else f"{name}\n    the components' own defaults"
+    for component, settings in held.items():
         yield f"    {component}: {flow(settings)}"
 
 
 def _wrapped(words: Iterable[str], first: str, others: str, between: str = " ") -> str:
     """A paragraph as wide as the terminal."""
     width = max(40, min(get_terminal_size().columns, 120))
-    return fill(between.join(words), width, initial_indent=first, subsequent_indent=others, break_long_words=False)
+    return fill(
+        between.join(words),
+        width,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

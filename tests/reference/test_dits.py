@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from twins import TOLERANCE, ExactTimesteps, Golden, compare, difference, images, network, randomise, timesteps
+from twins import (
+    TOLERANCE,
+    ExactPositions,
+    ExactTimesteps,
+    Golden,
+    compare,
+    difference,
+    images,
+    network,
+    randomise,
+    timesteps,
+)
 
 from netspec.errors import WeightsError
 from netspec.graph import Model
@@ -18,7 +29,7 @@ from netspec.weights.load import load_weights
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of other people's imports
     from diffusers import DiTTransformer2DModel, PixArtTransformer2DModel
-    from diffusers.models.embeddings import PatchEmbed, get_2d_sincos_pos_embed
+    from diffusers.models.embeddings import get_2d_sincos_pos_embed
 
 
 # Labels in one vector
@@ -173,20 +184,6 @@ dit:
   pos_embed: {{type: sincos, {positions}}}
   context: {{input: text, project: mlp, norm: none{", mask: text_mask" if masked else ""}}}
 """
-
-
-class ExactPositions(PatchEmbed):  # type: ignore[misc]  # diffusers is untyped
-    """diffusers' patches with the positions of their own function unrounded, as the authors' code adds them: diffusers
-    rounds them to float32, which alone would cost 1e-8."""
-
-    def forward(self, latent: Tensor) -> Tensor:
-        tokens = self.proj(latent)
-        table = get_2d_sincos_pos_embed(
-            tokens.shape[1], tokens.shape[-2:], base_size=self.base_size, interpolation_scale=self.interpolation_scale,
-            output_type="pt",
-        )  # fmt: skip
-        assert table.dtype == torch.float64
-        return tokens.flatten(2).transpose(1, 2) + table[None]
 
 
 def pixart_twin(head: int = 16, exact: bool = True, **config: Any) -> nn.Module:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from netspec import api, cli, shipped
+from netspec import api, cli, conventions, shipped
 from netspec.analysis import tables
 
 ROOT = Path(__file__).parent.parent.parent
@@ -144,9 +144,17 @@ def test_resolve_tells_where_values_come_from(run: Run) -> None:
 
 
 def test_list_names_components_and_their_settings(run: Run) -> None:
-    kinds = dict(line.split(maxsplit=1) for line in run("list")[1].splitlines())
+    out = run("list")[1]
+    kinds = dict(line.split(maxsplit=1) for line in out.splitlines() if not line.startswith(" "))
     assert kinds["norm"] == "batch, group, instance, layer, none, rms"
+    assert kinds["convention"] == ", ".join(conventions.names())
+    assert kinds["spec"].startswith("autoencoder/kl_f16, ")
     assert "wiring" not in kinds
+    assert max(map(len, out.splitlines())) <= 80
+    assert run("list", "spec")[1].split() == shipped.names()
+    assert "ddpm\n    embed.sinusoidal: {order: sin_cos, freq_shift: 1}\n" in run("list", "convention")[1]
+    assert "    head: the end of each half (on, with its defaults)\n" in run("list", "family")[1]
+    assert "    example: {type: group, groups: 8, eps: 1e-6}\n" in run("list", "norm")[1]
     assert "    groups: groups that the channels are split into (default 32)\n" in run("list", "norm")[1]
     code, _, err = run("list", "norms")
     assert code == 2
