@@ -17,7 +17,7 @@ from netspec.weights import store
 started = time.perf_counter()
 plan = netspec.lower(netspec.load({spec!r}))
 model = graph.build(plan, device="meta").eval()
-request = deployment.request_for(plan, model, store.layout_of(plan, model), "model.safetensors")
+request = deployment.request_for(plan, model, shared=store.layout_of(plan, model))
 exporters.onnx.OnnxExporter().run(request, Path({folder!r}))
 print(time.perf_counter() - started)
 """

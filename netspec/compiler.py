@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
-from netspec import __version__, proof
+from netspec import __version__, graph, proof
 from netspec import spec as specs
 from netspec.analysis import summarise, tables
-from netspec.bundle import Manifest, ParityRow, Port, file_entries, open_bundle
-from netspec.deployment import Deployment, deployments, inputs, outputs
+from netspec.bundle import Manifest, ParityRow, Port, TargetEntry, file_entries, open_bundle
+from netspec.deployment import WEIGHTS, Deployment, deployments, inputs, outputs
 from netspec.errors import Diagnostic, WeightsError
 from netspec.plan import Plan
 from netspec.planner import lower
@@ -64,7 +63,7 @@ def compile(
     """
     progress("plan", spec.name)
     plan = lower(spec)
-    wanted = deployments(plan, options.targets)
+    wanted = deployments(plan, options.targets, weights=options.weights != "none")
     recipe = _recipe(plan, options, wanted)
     _check_source(options)
     present = None if options.force else _present(folder, spec, recipe, options)
@@ -90,7 +89,7 @@ def bind(
     if changed := manifest.check_files(folder, lambda path: not path.endswith(".safetensors")):
         raise WeightsError(*changed)
     plan = lower(read_spec(folder))
-    wanted = deployments(plan, manifest.recipe.get("targets", "").split())
+    wanted = deployments(plan, list(manifest.targets))
     source = os.path.join(os.curdir, weights)  # `none` is a file here
     options = Options(weights=source, layout=layout, ema=ema, force=True)
     _check_source(options)
@@ -110,9 +109,10 @@ def _write(
     with open_bundle(folder, force=options.force) as place:
         build = _Build(plan, place, options, progress)
         build.write_texts()
+        build.write_weights()
         for deployment in wanted:
             build.export(deployment, kept)
-        manifest = build.finish(recipe)
+        manifest = build.finish(recipe, wanted)
     return Result(
         Path(folder), manifest, plan, skipped=tuple(dict.fromkeys(build.skipped)), remarks=tuple(build.remarks)
     )
@@ -131,6 +131,7 @@ class _Build:
     def __init__(self, plan: Plan, folder: Path, options: Options, progress: Progress) -> None:
         self.plan, self.folder, self.options, self.progress = plan, folder, options, progress
         self.hashes: dict[str, str] = {}
+        self.source: Path | None = None  # the network's weights, once written
         self.source_hash: str | None = None  # of the checkpoint, where copying it told
         self.remarks: dict[str, None] = {}  # how it was read, each said once
         self.rows: list[ParityRow] = []
@@ -142,40 +143,43 @@ class _Build:
         table = tables.text(summarise(self.plan))
         (self.folder / "plan.txt").write_text(f"{table}\n{self.plan.text()}", encoding="utf-8")
 
-    def export(self, deployment: Deployment, kept: Path | None) -> None:
-        """The weights of one target's precision, its graph (or that of the bundle `kept`), and the parity of both."""
-        self._write_weights(deployment, self.folder / deployment.weights)
-        self.progress("export", deployment.name)
-        if kept is None:
-            deployment.exporter.run(deployment.request, self.folder)
-        else:
-            shutil.copyfile(kept / deployment.file, self.folder / deployment.file)
-        self._verify(deployment)
-
-    def _write_weights(self, deployment: Deployment, path: Path) -> None:
-        if self.options.weights == "none" or path.exists():
+    def write_weights(self) -> None:
+        """model.safetensors, float32: what PyTorch loads, and what targets make theirs of."""
+        if self.options.weights == "none":
             return
 
         def report(detail: str) -> None:
             self.progress("weights", detail)
 
-        layout = deployment.layout
-        if self.options.weights == "random":
-            seed = self.options.seed
-            digest = store.write_random(self.plan, layout, path, seed=seed, dtype=deployment.dtype, progress=report)
+        given, path = self.options, self.folder / WEIGHTS
+        network = graph.build(self.plan, device="meta").eval()
+        layout = store.layout_of(self.plan, network)
+        if given.weights == "random":
+            digest = store.write_random(self.plan, layout, path, seed=given.seed, progress=report)
         else:
-            given = self.options
             written = store.write_from(
-                deployment.network, layout, given.weights, path, rules=given.layout, ema=given.ema, progress=report
+                network, layout, given.weights, path, rules=given.layout, ema=given.ema, progress=report
             )
             digest, self.source_hash = written.sha256, written.sha256 if written.copied else None
             self.remarks |= dict.fromkeys(written.remarks)
         self.hashes[path.name] = digest
+        self.source = path
+
+    def export(self, deployment: Deployment, kept: Path | None) -> None:
+        """The files of one target, made anew or from those of the bundle `kept`, and their parity."""
+        self.progress("export", deployment.name)
+        request = replace(deployment.request, source=self.source)
+        folder = self.folder / deployment.folder
+        folder.mkdir(exist_ok=True)
+        if kept is None:
+            deployment.exporter.run(request, folder)
+        else:
+            deployment.exporter.rebind(request, kept / deployment.folder, folder)
+        self._verify(deployment)
 
     def _verify(self, deployment: Deployment) -> None:
-        weights = (self.folder / deployment.weights).exists()
-        if not self.options.parity or not weights:
-            self.skipped.append("all: parity is off" if weights else "all: there are no weights")
+        if not self.options.parity or self.source is None:
+            self.skipped.append("all: parity is off" if self.source else "all: there are no weights")
             return
         outcome = proof.prove(
             deployment,
@@ -187,7 +191,7 @@ class _Build:
         self.rows += outcome.rows
         self.skipped += outcome.skipped
 
-    def finish(self, recipe: Mapping[str, str]) -> Manifest:
+    def finish(self, recipe: Mapping[str, str], wanted: Sequence[Deployment]) -> Manifest:
         """manifest.json, from what was written."""
         self.progress("manifest", "")
         spec = self.plan.spec
@@ -198,6 +202,7 @@ class _Build:
             inputs=tuple(map(_port, inputs(self.plan, torch.float32))),
             outputs=tuple(map(_port, outputs(self.plan, torch.float32))),
             files=file_entries(self.folder, self.hashes),
+            targets={each.name: _entry(each) for each in wanted},
             parity=tuple(self.rows),
             tools=tools(),
             recipe={**recipe, "weights": _weights(self.options, self.source_hash)},
@@ -205,6 +210,11 @@ class _Build:
         )
         manifest.write(self.folder)
         return manifest
+
+
+def _entry(deployment: Deployment) -> TargetEntry:
+    exporter = deployment.exporter
+    return TargetEntry(exporter.name, deployment.precision.name, deployment.file, exporter.stamped)
 
 
 def _port(port: GraphPort) -> Port:
@@ -262,10 +272,16 @@ def _has_size(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
+_TOOLS = (
+    "torch", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "safetensors", "numpy", "openvino", "nncf",
+    "executorch",
+)  # fmt: skip
+
+
 def tools() -> dict[str, str]:
     """Versions that decide what a build writes."""
     found = {"python": platform.python_version(), "netspec": __version__}
-    for name in ("torch", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "safetensors", "numpy"):
+    for name in _TOOLS:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

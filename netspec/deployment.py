@@ -18,48 +18,60 @@ from netspec.planner import lower
 from netspec.planner.points import multiples, narrowed
 from netspec.spec import Spec
 from netspec.spec import Target as Wanted
-from netspec.target import ExportRequest, Port, Slot, Target, find
+from netspec.precision import FLOATS, PrecisionPlan, assign, unmatched
+from netspec.target import ExportRequest, Port, Target, find
 from netspec.tensors import Size
 from netspec.weights import store
 from netspec.weights.aligned import AlignedLayout
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+WEIGHTS = "model.safetensors"  # the network's own, float32, at the top of a bundle
+_TOP = ("spec.yaml", "plan.txt", "manifest.json", "report.html", WEIGHTS, "model.onnx")
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """One target of a spec, ready to run: its part of the network on `meta`, where the whole network's weights will
-    lie, what to export."""
+    """One target of a spec, ready to run: its part of the network on `meta`, and what to export.
+
+    folder: below the bundle; the bundle itself for the plain `onnx` target, whose graph refers to the network's weights.
+    """
 
     name: str
     plan: Plan  # at the target's own sizes, of its own outputs
     exporter: Target
-    precision: str
-    dtype: torch.dtype
     model: Model
-    network: Model  # whole; the model itself where the target has every output
-    layout: AlignedLayout
-    weights: str  # file name
     request: ExportRequest
+    folder: str
 
     @property
     def file(self) -> str:
-        """The name of its graph."""
-        return f"{self.request.file_name}{self.exporter.suffix}"
+        """Its main file, below the bundle."""
+        return f"{self.folder}/{self.exporter.file}" if self.folder else self.exporter.file
+
+    @property
+    def precision(self) -> PrecisionPlan:
+        """What each part of the network computes in."""
+        assert self.request.precision is not None  # a deployment's always says
+        return self.request.precision
 
 
-def deployments(plan: Plan, names: Sequence[str] = ()) -> list[Deployment]:
+def deployments(
+    plan: Plan, names: Sequence[str] = (), *, weights: bool = True, making: bool = True
+) -> list[Deployment]:
     """The targets of a spec that are wanted, all by default, in the spec's order.
+
+    `weights` says whether there are any; `making`, that what makes the targets has to be installed.
 
     Raises UnknownName, SpecError or ExportError with everything that is wrong with any of them.
     """
     wanted = _wanted(plan.spec, names)
     raise_all(_collisions(plan.spec, wanted))
+    network = graph.build(plan, device="meta").eval()
     made: list[Deployment] = []
     found: list[Diagnostic] = []
     for name, target in wanted.items():
         try:
-            deployment = _deployment(plan, name, target)
+            deployment = _deployment(plan, network, name, target)
+            found += _lacking(plan.spec, deployment, weights) if making else ()
             found += deployment.exporter.requires(deployment.request)
         except NetspecError as error:
             found += error.diagnostics
@@ -69,20 +81,21 @@ def deployments(plan: Plan, names: Sequence[str] = ()) -> list[Deployment]:
     return made
 
 
-def _deployment(plan: Plan, name: str, wanted: Wanted) -> Deployment:
-    dtype = _dtype(plan.spec, name, wanted)
+def _deployment(plan: Plan, network: Model, name: str, wanted: Wanted) -> Deployment:
     exporter = _exporter(plan.spec, name, wanted)
+    base = _base(plan.spec, name, wanted, exporter)
     sized = lower(narrowed(plan.spec, name)) if wanted.dims else plan
     raise_all(_outgrown(plan, sized, name))
-    network = graph.build(plan, device="meta", dtype=dtype).eval()  # not `sized`: weights do not depend on the target
-    model = network
+    model = network  # not of `sized`: weights do not depend on the target
     if wanted.outputs:
         sized = sized.only(wanted.outputs)
-        model = graph.build(plan.only(wanted.outputs), device="meta", dtype=dtype).eval()
-    layout = store.layout_of(plan, network)
-    weights = weights_name(wanted.precision)
-    request = request_for(sized, model, layout, weights, graph_name(name))
-    return Deployment(name, sized, exporter, wanted.precision, dtype, model, network, layout, weights, request)
+        model = graph.build(plan.only(wanted.outputs), device="meta").eval()
+    raise_all(_unmatched(plan.spec, name, model, wanted))
+    precision = assign(model, wanted.precision, base)
+    shared = name == "onnx" and precision.uses == {"fp32"} and not wanted.transforms and exporter.file == "model.onnx"
+    layout = store.layout_of(plan, network) if shared else None
+    request = request_for(sized, model, precision, shared=layout)
+    return Deployment(name, sized, exporter, model, request, "" if shared else name)
 
 
 def _outgrown(plan: Plan, sized: Plan, name: str) -> Iterator[Diagnostic]:
@@ -98,24 +111,48 @@ def _outgrown(plan: Plan, sized: Plan, name: str) -> Iterator[Diagnostic]:
             )
 
 
-def weights_name(precision: str) -> str:
-    """The weights file of one precision; targets of one precision share it."""
-    return "model.safetensors" if precision == "fp32" else f"model.{precision}.safetensors"
+def _lacking(spec: Spec, deployment: Deployment, weights: bool) -> Iterator[Diagnostic]:
+    """NS510 for software that is not installed, NS511 for a target that is made of weights where there are none."""
+    name, exporter = deployment.name, deployment.exporter
+    path = f"targets.{name}.exporter"
+    place = spec.place(("targets", name, "exporter")).value
+    if why := exporter.missing():
+        yield Diagnostic("NS510", f"target `{name}`: {why}", place, path=path)
+    if exporter.needs_weights and not weights:
+        yield Diagnostic(
+            "NS511",
+            f"target `{name}` cannot be made without weights",
+            place,
+            help=("leave `--weights none` out, or build other targets: `--target NAME`",),
+            path=path,
+        )
 
 
-def graph_name(target: str) -> str:
-    """The stem of a target's graph: the plain `onnx` target is the bundle's `model`."""
-    return "model" if target == "onnx" else target
+def _unmatched(spec: Spec, name: str, model: Model, wanted: Wanted) -> Iterator[Diagnostic]:
+    """NS217 for patterns of `precision` that name no part of the network."""
+    paths = [path for path, _ in model.named_modules() if path]
+    for dtype, pattern in unmatched(model, wanted.precision):
+        close = get_close_matches(pattern, paths, n=1)
+        yield Diagnostic(
+            "NS217",
+            f"target `{name}`: `{pattern}` names no part of the network",
+            spec.place(("targets", name, "precision", dtype, wanted.precision.overrides[dtype].index(pattern))).value,
+            f"did you mean `{close[0]}`?" if close else "",
+            help=("parts are nodes of `netspec show --nodes`, what they hold (`block_0.norm1`), or patterns: `*.norm*`",),
+            path=f"targets.{name}.precision.{dtype}",
+        )
 
 
 def request_for(
-    plan: Plan, model: Model, layout: AlignedLayout, location: str, file_name: str = "model"
+    plan: Plan, model: Model, precision: PrecisionPlan | None = None, *, shared: AlignedLayout | None = None
 ) -> ExportRequest:
-    """What an exporter needs to know of a plan: ports, weights by reference, origins, the resolved spec.
+    """What an exporter needs to know of a plan: ports, precision, origins, the resolved spec.
 
-    A size whose range is one number is that number in the ports; weights are where those of the whole network lie.
+    A size whose range is one number is that number in the ports. Without `precision` all is as the model's tensors are.
     """
     dtype = next((p.dtype for p in model.parameters()), torch.float32)
+    if precision is not None:
+        dtype = FLOATS[precision.base]
 
     def port(given: Port) -> Port:
         sizes = (plan.spec.size(size) for size in given.shape)
@@ -126,8 +163,9 @@ def request_for(
         inputs=[port(each) for each in inputs(plan, dtype)],
         outputs=[port(each) for each in outputs(plan, dtype)],
         name=plan.spec.name,
-        file_name=file_name,
-        weights={name: Slot(location, offset, length) for name, (offset, length) in layout.places.items()},
+        precision=precision,
+        plan=plan,
+        shared=shared,
         multiples=multiples(plan),
         origins={node.name: node.origin for node in plan},
         metadata={SPEC_KEY: specs.text(model.spec)},
@@ -164,20 +202,20 @@ def _wanted(spec: Spec, names: Sequence[str]) -> dict[str, Wanted]:
 
 
 def _collisions(spec: Spec, wanted: dict[str, Wanted]) -> Iterator[Diagnostic]:
-    """NS315 for targets whose graphs would be one file, also where a file system ignores case."""
-    owners: dict[str, str] = {}
+    """NS315 for targets whose folders would be one, also where a file system ignores case, or a file of the bundle."""
+    owners = {name: f"the bundle's own `{name}`" for name in _TOP}
     for name in wanted:
-        file = graph_name(name).lower()
-        if file in owners:
+        folder = name.lower()
+        if folder in owners:
             yield Diagnostic(
                 "NS315",
-                f"the graph of target `{name}` has the file name of target `{owners[file]}`'s",
+                f"the folder of target `{name}` has the name of {owners[folder]}",
                 spec.place(("targets", name)).key,
                 "would overwrite it",
                 help=("give it another name",),
                 path=f"targets.{name}",
             )
-        owners.setdefault(file, name)
+        owners.setdefault(folder, f"target `{name}`'s")
 
 
 def _exporter(spec: Spec, name: str, wanted: Wanted) -> Target:
@@ -196,22 +234,25 @@ def _exporter(spec: Spec, name: str, wanted: Wanted) -> Target:
                 f"exporter `{wanted.exporter}` has no option `{option}`",
                 spec.place(("targets", name, option)).key,
                 f"did you mean `{close[0]}`?" if close else "",
-                help=(f"options: {takes}, besides `exporter`, `precision`, `dims` and `outputs`",),
+                help=(f"options: {takes}, besides `exporter`, `precision`, `dims`, `outputs` and `transforms`",),
                 path=f"targets.{name}.{option}",
             )
         )
     return cls(**wanted.options)
 
 
-def _dtype(spec: Spec, name: str, wanted: Wanted) -> torch.dtype:
-    if wanted.precision not in DTYPES:
-        raise UnknownName(
-            Diagnostic(
-                "NS214",
-                f"target `{name}`: exporter `{wanted.exporter}` has no precision {wanted.precision}",
-                spec.place(("targets", name, "precision")).value,
-                help=(f"it has {', '.join(DTYPES)}",),
-                path=f"targets.{name}.precision",
+def _base(spec: Spec, name: str, wanted: Wanted, exporter: Target) -> str:
+    """The float type of a target's precision. Raises UnknownName (NS214) where its exporter lacks one."""
+    for key, precision in (("default", wanted.precision.default), *((each,) * 2 for each in wanted.precision.overrides)):
+        if precision not in exporter.precisions:
+            place = spec.place(("targets", name, "precision"))
+            raise UnknownName(
+                Diagnostic(
+                    "NS214",
+                    f"target `{name}`: exporter `{wanted.exporter}` has no precision {precision}",
+                    spec.place(("targets", name, "precision", key)).key or place.value,
+                    help=(f"it has {', '.join(exporter.precisions)}",),
+                    path=f"targets.{name}.precision",
+                )
             )
-        )
-    return DTYPES[wanted.precision]
+    return exporter.precisions[wanted.precision.default]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,11 +16,16 @@ from netspec.errors import Diagnostic, ParityError
 from netspec.graph import Model
 from netspec.plan import Node, Plan
 from netspec.planner.points import Env, Point, points
+from netspec.precision import FLOATS, PrecisionPlan
 from netspec.target import Runner
 
-# Largest difference allowed, relative to the largest output. float32: a few hundred layers of sums in another order
-# (measured: below 1e-5 for every shipped spec); float16: the same with 10 mantissa bits.
-TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
+# Largest difference allowed, relative to the largest output, where all is float32: a few hundred layers of sums in
+# another order (measured: below 1e-5 for every shipped spec).
+FP32_TOLERANCE = 1e-4
+# Largest relative error of rounding one number: half a unit in the last of 24, 11 and 8 binary digits. Eight-bit layers
+# round to a grid of 255 steps over a range of some eight standard deviations: sqrt(1/12) * 16 / 255 of one.
+ROUNDOFF = {"fp32": 2**-24, "fp16": 2**-11, "bf16": 2**-8, "int8": 0.018, "fp8": 0.018, "int4": 0.09}
+SIGMAS = 4  # roundings are independent, so they add up as a random walk; one of 16,000 such walks ends further out
 # PyTorch's threads decide the order of sums, so the last digits, and manifests shall be equal to the byte: their number
 # is that of the network, not of the machine. A small network's threads would only wait for each other.
 SMALL_MACS = 1e9
@@ -48,7 +54,9 @@ def verify(
     model: Model,
     runner: Runner,
     *,
-    precision: str = "fp32",
+    precision: PrecisionPlan | None = None,
+    target: str = "",
+    tolerance: float | None = None,
     budget_macs: float = BUDGET_MACS,
     memory: float = float("inf"),
     progress: Callable[[str], None] = lambda text: None,
@@ -60,6 +68,10 @@ def verify(
     that fits always runs. Raises ParityError with the first node that diverges.
     """
     rows: list[ParityRow] = []
+    trial = _Trial(
+        plan, model, runner, precision, "fp32" if precision is None else precision.name,
+        tolerance_of(precision) if tolerance is None else tolerance, target,
+    )  # fmt: skip
     found = points(plan)
     fitting = [point for point in found if activation_bytes(point) <= memory]
     todo, skipped = _affordable(fitting, budget_macs)
@@ -68,8 +80,29 @@ def verify(
         for point in todo:
             for step in _steps(plan, point):
                 progress(f"{point.name} {_text(point.sizes)}")
-                rows += _compare(plan, model, runner, point, step, precision)
+                rows += _compare(trial, point, step)
     return Outcome(tuple(rows), tuple(f"{point.name} ({_text(point.sizes)})" for point in skipped))
+
+
+def tolerance_of(precision: PrecisionPlan | None) -> float:
+    """How far outputs may be apart, relative to the largest: every part of the network rounds in its own precision."""
+    if precision is None:
+        return FP32_TOLERANCE
+    roundings = sum(ROUNDOFF[part.dtype] ** 2 for part in precision.parts.values() if part.weights)
+    return max(FP32_TOLERANCE, float(f"{SIGMAS * math.sqrt(roundings):.2g}"))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What is compared with what, and how closely."""
+
+    plan: Plan
+    model: Model
+    runner: Runner
+    precision: PrecisionPlan | None
+    dtype: str
+    tolerance: float
+    target: str
 
 
 def activation_bytes(point: Point) -> int:
@@ -108,28 +141,44 @@ def _steps(plan: Plan, point: Point) -> Sequence[int]:
     return [{"min": 0, "max": 1, "odd": 2, "opt": 3}[point.name] % count]
 
 
-def _compare(plan: Plan, model: Model, runner: Runner, point: Point, step: int, precision: str) -> Iterator[ParityRow]:
+def _compare(trial: _Trial, point: Point, step: int) -> Iterator[ParityRow]:
     """One row for each output."""
-    inputs = inputs_at(plan, point.sizes, step)
-    made = runner(inputs)
+    plan = trial.plan
+    inputs = _rounded(inputs_at(plan, point.sizes, step), trial)
+    made = trial.runner(inputs)
     several = len(plan.spec.outputs) > 1
-    for name, output in zip(plan.outputs, _torch(model, inputs), strict=True):
+    for name, output in zip(plan.outputs, _torch(trial.model, inputs), strict=True):
         got = np.asarray(made[name], dtype=np.float64)
-        row = row_of(output.double().numpy(), got, point.sizes, _timestep(plan, step), precision)
-        if not row.passed:
-            raise ParityError(_diverged(plan, model, runner, inputs, row))
-        yield replace(row, output=name) if several else row
+        max_abs, max_rel = difference(output.double().numpy(), got)
+        passed = max_rel <= trial.tolerance
+        row = ParityRow(
+            dict(point.sizes), _timestep(plan, step), trial.dtype, max_abs, max_rel, trial.tolerance, passed,
+            name if several else "", trial.target,
+        )  # fmt: skip
+        if not passed:
+            raise ParityError(_diverged(trial, inputs, row))
+        yield row
 
 
-def row_of(wanted: np.ndarray, got: np.ndarray, sizes: Env, timestep: float | None, precision: str) -> ParityRow:
-    """How far two outputs are apart. A shape that differs or a number that is not finite never passes."""
-    tolerance = TOLERANCE[precision]
+def difference(wanted: np.ndarray, got: np.ndarray) -> tuple[float, float]:
+    """How far two outputs are apart: the largest difference, and the same relative to the largest wanted number.
+    Infinite where a shape differs or a number is not finite."""
     if wanted.shape != got.shape or not np.isfinite(got).all() or not np.isfinite(wanted).all():
-        return ParityRow(dict(sizes), timestep, precision, float("inf"), float("inf"), tolerance, False)
+        return math.inf, math.inf
     max_abs = float(np.abs(wanted - got).max(initial=0.0))
     scale = float(np.abs(wanted).max(initial=0.0))
-    max_rel = max_abs / scale if scale else max_abs
-    return ParityRow(dict(sizes), timestep, precision, max_abs, max_rel, tolerance, max_rel <= tolerance)
+    return max_abs, max_abs / scale if scale else max_abs
+
+
+def _rounded(inputs: dict[str, np.ndarray], trial: _Trial) -> dict[str, np.ndarray]:
+    """Inputs as the exported graph can hold them, in float32: both sides shall see the same numbers."""
+    if trial.precision is None or trial.precision.base == "fp32":
+        return inputs
+    base = FLOATS[trial.precision.base]
+    return {
+        name: x if trial.plan.inputs[name].dtype else torch.from_numpy(x).to(base).float().numpy()
+        for name, x in inputs.items()
+    }
 
 
 def inputs_at(plan: Plan, sizes: Env, step: int = 0) -> dict[str, np.ndarray]:
@@ -190,31 +239,46 @@ class _Recorder(fx.Interpreter):
         return value
 
 
-def _diverged(plan: Plan, model: Model, runner: Runner, inputs: Mapping[str, np.ndarray], row: ParityRow) -> Diagnostic:
-    """The first node whose values differ, with its place in the spec."""
+def _diverged(trial: _Trial, inputs: Mapping[str, np.ndarray], row: ParityRow) -> Diagnostic:
+    """The first node whose values differ, with its place in the spec, and how the error grows from node to node."""
+    plan = trial.plan
+    errors = node_errors(plan, trial.model, trial.runner, inputs)
+    at = f"tolerance {row.tolerance:g} at {_text(row.sizes)}, timestep {row.timestep}"
+    first = next((index for index, (_, error) in enumerate(errors) if error > row.tolerance), None)
+    if first is None:
+        return Diagnostic(
+            "NS701",
+            f"the exported graph gives other numbers: max |Δ| {row.max_abs:.3g}, {row.max_rel:.3g} of the largest value",
+            notes=(at, *_table(errors, len(errors)), "no single node exceeds it"),
+        )
+    node = errors[first][0]
+    return Diagnostic(
+        "NS701",
+        f"the exported graph gives other numbers from `{node.name}` on: "
+        f"max |Δ| {row.max_abs:.3g} in the output, {row.max_rel:.3g} of its largest value",
+        plan.spec.place(node.origin.path).value,
+        f"{node.component.name}",
+        notes=(at, *_table(errors, first)),
+        help=("this is a fault of the exporter, not of the spec: please report it with the spec",),
+        path=str(node.origin),
+    )
+
+
+def node_errors(
+    plan: Plan, model: Model, runner: Runner, inputs: Mapping[str, np.ndarray]
+) -> list[tuple[Node, float]]:
+    """The relative error of every node's value that the exported graph still has, in the plan's order."""
     recorder = _Recorder(model)
     with torch.no_grad():
         recorder.run(*_tensors(model, inputs))
-    names = [node.name for node in plan]
-    values = runner(inputs, names)
-    for node, wanted, got in _pairs(plan, recorder.made, values):
-        if not row_of(wanted, got, {}, None, row.dtype).passed:
-            span = plan.spec.place(node.origin.path).value
-            return Diagnostic(
-                "NS701",
-                f"the exported graph gives other numbers from `{node.name}` on: "
-                f"max |Δ| {row.max_abs:.3g} in the output, {row.max_rel:.3g} of its largest value",
-                span,
-                f"{node.component.name}",
-                notes=(f"tolerance {row.tolerance:g} at {_text(row.sizes)}, timestep {row.timestep}",),
-                help=("this is a fault of the exporter, not of the spec: please report it with the spec",),
-                path=str(node.origin),
-            )
-    return Diagnostic(
-        "NS701",
-        f"the exported graph gives other numbers: max |Δ| {row.max_abs:.3g}, {row.max_rel:.3g} of the largest value",
-        notes=(f"tolerance {row.tolerance:g} at {_text(row.sizes)}; no single node exceeds it",),
-    )
+    values = runner(inputs, [node.name for node in plan])
+    return [(node, difference(wanted, got)[1]) for node, wanted, got in _pairs(plan, recorder.made, values)]
+
+
+def _table(errors: Sequence[tuple[Node, float]], around: int) -> tuple[str, ...]:
+    """A line per node up to the one that matters, and two after it."""
+    shown = errors[max(0, around - 5) : around + 3]
+    return tuple(f"{node.name:<24} {error:.1e}" for node, error in shown)
 
 
 def _pairs(

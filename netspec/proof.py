@@ -6,10 +6,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from netspec import parity
-from netspec.deployment import Deployment
+from netspec.deployment import WEIGHTS, Deployment
 from netspec.parity import Outcome
 from netspec.planner.points import points
 from netspec.weights import store
@@ -18,20 +19,22 @@ from netspec.weights.probe import write_probe
 
 def prove(
     deployment: Deployment,
-    folder: Path,
+    bundle: Path,
     *,
     fresh: bool,
     scratch: Path | None = None,
     progress: Callable[[str], None],
 ) -> Outcome:
-    """Parity of a deployment's graph in `folder` with its `meta` model, which is filled here from the weights there.
+    """Parity of a deployment's files with its `meta` model, which is filled here from the bundle's float32 weights.
 
-    Fresh weights hide errors, and so do those that give an output of zeros: the graph is then bound to a copy of them
-    that hides none (`write_probe`). The copy lies in `scratch`, by default the system's folder for temporary files:
-    nothing is written beside a finished graph. Raises ParityError.
-    Where memory is too short for two backends, the outcome says so instead.
+    Fresh weights hide errors, and so do those that give an output of zeros: the target is then made once more, of a
+    copy of them that hides none (`write_probe`). That lies in `scratch`, by default the system's folder for temporary
+    files: nothing is written beside a finished graph. Raises ParityError.
+    Where memory is too short for two backends, or nothing here runs the files, the outcome says so instead.
     """
-    file, weights, model = folder / deployment.file, folder / deployment.weights, deployment.model
+    exporter, weights, model = deployment.exporter, bundle / WEIGHTS, deployment.model
+    if why := exporter.unrunnable():
+        return Outcome((), (f"all: {why}",))
     held = 2 * weights.stat().st_size * (2 if fresh else 1)  # both backends hold the weights
     smallest = min(map(parity.activation_bytes, points(deployment.plan)))
     free = _available()
@@ -43,19 +46,32 @@ def prove(
         store.fill(model, weights)
         fresh = parity.is_blank(deployment.plan, model)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".probe-") as name:
+        file = bundle / deployment.file
         if fresh:
-            probe = Path(name, weights.name)
-            write_probe(model, weights, probe)
-            file = Path(shutil.copy(file, name))
-            store.fill(model, probe)
+            file = _rehearsed(deployment, bundle, Path(name))
         return parity.verify(
             deployment.plan,
             model,
-            deployment.exporter.runner(file),
+            exporter.runner(file),
             precision=deployment.precision,
+            target="" if deployment.name == "onnx" else deployment.name,
+            tolerance=exporter.tolerance(deployment.request),
             memory=memory,
             progress=progress,
         )
+
+
+def _rehearsed(deployment: Deployment, bundle: Path, folder: Path) -> Path:
+    """The target's main file with weights that hide nothing, in `folder`; the model is filled with the same."""
+    probe = folder / WEIGHTS
+    write_probe(deployment.model, bundle / WEIGHTS, probe)
+    store.fill(deployment.model, probe)
+    if deployment.request.shared is not None:
+        return Path(shutil.copy(bundle / deployment.file, folder))
+    own = folder / "target"
+    own.mkdir()
+    deployment.exporter.export(replace(deployment.request, source=probe), own)
+    return own / deployment.exporter.file
 
 
 def _available() -> int | None:

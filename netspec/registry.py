@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from netspec.costs import Cost
     from netspec.problems import Problem
+    from netspec.roles import Role
     from netspec.tensors import TensorType
 
 PACKAGES = (
@@ -124,6 +125,8 @@ class Component(Record):
     name: ClassVar[str] = ""
     example: ClassVar[str] = ""  # a YAML value that names this component
     exact: ClassVar[tuple[str, ...]] = ()  # buffers that half precision would spoil: they stay in float32
+    role: ClassVar[Role] = "other"  # what it is for, where that decides its precision: netspec.precision
+    roles: ClassVar[Mapping[str, Role]] = {}  # the same of its parts, by name
     trial: ClassVar[tuple[TensorType, ...]] = ()  # input types for the registry-wide tests
     trial_channels: ClassVar[int | None] = None
 

@@ -11,7 +11,7 @@ Node: TypeAlias = dict[str, Any]
 
 ID: Final = "urn:netspec:schema:1"
 DTYPES: Final = ("float32", "float16", "bfloat16", "float64", "int64", "int32", "bool")
-PRECISIONS: Final = ("fp32", "fp16", "bf16", "fp8", "int8")
+PRECISIONS: Final = ("fp32", "fp16", "bf16", "fp8", "int8", "int4")
 # No published network comes near these; they keep the refusal of a hostile file cheap.
 LONGEST_LIST: Final = 64
 MOST_NAMES: Final = 64
@@ -140,7 +140,8 @@ def _about() -> dict[str, Node]:
             "type": "string",
             "x-default": "the family's own",
             "description": "lineage whose silent numerics hold: eps, sin/cos order, packing, initialisation",
-            "examples": ["ddpm", "adm", "ldm", "edm", "dit"],
+            "x-expected": "the name of a convention",
+            "examples": ["ddpm", "adm", "ldm", "dit", "kl"],
         },
     }
 
@@ -270,23 +271,58 @@ def _target() -> Node:
         "description": "the outputs that this target has; what they do not need is left out of its graph",
         "examples": [["decoded"]],
     }
-    precision = {
-        "type": "string",
-        "enum": list(PRECISIONS),
-        "default": "fp32",
-        "description": "of weights and activations",
-        "examples": ["fp16"],
+    transforms: Node = {
+        "type": "array",
+        "maxItems": MOST_NAMES,
+        "default": [],
+        "description": "rewrites of the network for this target, by name or as {name: options}",
+        "items": {"type": ["string", "object"], "minLength": 1, "minProperties": 1, "maxProperties": 1},
+        "examples": [["linear_as_conv", {"chunked_attention": {"queries": 512}}]],
     }
     return {
         "type": "object",
         "description": "one deployment; the exporter may know further keys",
         "properties": {
-            "exporter": {"type": "string", "minLength": 1, "description": "name of the exporter", "examples": ["onnx"]},
-            "precision": precision,
+            "exporter": {
+                "type": "string",
+                "minLength": 1,
+                "description": "who writes the graph",
+                "x-expected": "the name of an exporter",
+                "examples": ["onnx"],
+            },
+            "precision": _precision(),
             "dims": dims,
             "outputs": outputs,
+            "transforms": transforms,
         },
         "required": ["exporter"],
+    }
+
+
+def _precision() -> Node:
+    """One precision for all, or a default and patterns of paths for others."""
+    name: Node = {"type": "string", "enum": list(PRECISIONS)}
+    patterns: Node = {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "minItems": 1,
+        "maxItems": MOST_NAMES,
+        "x-default": "decided by role",
+        "description": "parts in this precision: dotted paths as `netspec show --nodes` has them, or shell patterns",
+        "examples": [["head", "*.norm*"]],
+    }
+    default = {**name, "default": "fp32", "description": "of all other parts, by their roles", "examples": ["fp16"]}
+    several: Node = {
+        "properties": {"default": default, **dict.fromkeys(PRECISIONS, patterns)},
+        "additionalProperties": False,
+    }
+    return {
+        "type": ["string", "object"],
+        "x-expected": "a precision, or {default: …, fp32: [parts]}",
+        "default": "fp32",
+        "description": "of weights and activations, by the role of each part",
+        "allOf": [{"if": {"type": "string"}, "then": name}, {"if": {"type": "object"}, "then": several}],
+        "examples": ["fp16", {"default": "fp16", "fp32": ["embed_t", "*.norm*", "head"]}],
     }
 
 

@@ -58,14 +58,24 @@ class Expect:
 
 
 @dataclass(frozen=True, slots=True)
+class Precision:
+    """What a target computes in: a default, and for other precisions the parts that have them, by patterns of their
+    dotted paths. Later entries win."""
+
+    default: str = "fp32"
+    overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """One deployment: the exporter, the precision, narrower dims, the outputs that it has, all where none is named, and
-    settings that the exporter itself reads."""
+    """One deployment: the exporter, the precision, narrower dims, the outputs that it has, all where none is named,
+    rewrites of the network by name with their options, and settings that the exporter itself reads."""
 
     exporter: str
-    precision: str = "fp32"
+    precision: Precision = field(default_factory=Precision)
     dims: Mapping[str, Dim] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
+    transforms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -163,10 +173,26 @@ def _dims(values: Mapping[str, Any]) -> dict[str, Dim]:
 
 
 def _target(value: Mapping[str, Any]) -> Target:
-    known = {"exporter", "precision", "dims", "outputs"}
+    known = {"exporter", "precision", "dims", "outputs", "transforms"}
     options = {key: item for key, item in value.items() if key not in known}
     dims, outputs = _dims(value.get("dims", {})), tuple(value.get("outputs", ()))
-    return Target(value["exporter"], value.get("precision", "fp32"), dims, outputs, options)
+    precision = _precision(value.get("precision", "fp32"))
+    return Target(value["exporter"], precision, dims, outputs, _transforms(value.get("transforms", [])), options)
+
+
+def _precision(value: str | Mapping[str, Any]) -> Precision:
+    if isinstance(value, str):
+        return Precision(value)
+    overrides = {name: tuple(patterns) for name, patterns in value.items() if name != "default"}
+    return Precision(value.get("default", "fp32"), overrides)
+
+
+def _transforms(values: list[str | Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """`[static_norm, {chunked_attention: {queries: 512}}]`: names, or one name with its options."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for value in values:
+        found |= {value: {}} if isinstance(value, str) else {name: options or {} for name, options in value.items()}
+    return found
 
 
 def _expect(value: Mapping[str, Any]) -> Expect:
@@ -192,9 +218,11 @@ def data(spec: Spec) -> dict[str, Any]:
         content["conditioning"] = {name: dump(rule) for name, rule in spec.conditioning.items()}
     content[spec.family.name] = dump(spec.family)
     content["targets"] = {
-        name: {"exporter": target.exporter, "precision": target.precision}
+        name: {"exporter": target.exporter, "precision": _plain_precision(target.precision)}
         | ({"dims": {word: _plain_dim(dim) for word, dim in target.dims.items()}} if target.dims else {})
         | ({"outputs": list(target.outputs)} if target.outputs else {})
+        | ({"transforms": [{name: dict(given)} if given else name for name, given in target.transforms.items()]}
+           if target.transforms else {})
         | dict(target.options)
         for name, target in spec.targets.items()
     }
@@ -208,6 +236,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return list(value) if isinstance(value, tuple) else value
+
+
+def _plain_precision(value: Precision) -> Any:
+    return {"default": value.default} | _plain(value.overrides) if value.overrides else value.default
 
 
 def _plain_input(value: Input) -> Any:

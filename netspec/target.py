@@ -11,17 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, final
 
 from netspec.errors import Diagnostic, ExportError, Span, UnknownName
-from netspec.plan import Origin
+from netspec.plan import Origin, Plan
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import Tensor, nn
+
+    from netspec.precision import PrecisionPlan
+    from netspec.weights.aligned import AlignedLayout
 
 GROUP = "netspec.exporters"
 
@@ -35,34 +39,31 @@ class Port:
     dtype: torch.dtype
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Where the bytes of one tensor lie: a file beside the graph, and a stretch of it."""
-
-    location: str
-    offset: int
-    length: int
-
-
 @dataclass(frozen=True)
 class ExportRequest:
     """One network to export.
 
-    model: the network; `meta` tensors will do, as only names, shapes and dtypes of weights are read. Buffers that no
-    state dict holds must be real.
-    weights: state-dict key to its slot; a tensor that is missing here is written into the graph (and must be real).
+    model: the network in float32; `meta` tensors will do, as only names, shapes and dtypes of weights are read. Buffers
+    that no state dict holds must be real.
+    precision: what each part of it computes in, in the exported graph; None for what its tensors are.
+    inputs, outputs: of the exported graph, in its types.
+    plan: at the target's own sizes, where the network comes from one.
+    source: the file of its float32 weights; None where there are none (yet), which not every target can do without.
+    shared: where the graph lies beside that file and refers to it: the file's layout. Else a target keeps weights of
+    its own beside its graph.
     multiples: what each named size is always divisible by; sharpens the sizes written beside values.
     origins: name of a top-level module to its place in the spec.
     metadata: text that travels in the model, such as the resolved spec.
-    file_name: of the graph, without its suffix.
     """
 
     model: nn.Module
     inputs: Sequence[Port]
     outputs: Sequence[Port]
     name: str
-    file_name: str = "model"
-    weights: Mapping[str, Slot] = field(default_factory=dict)
+    precision: PrecisionPlan | None = None
+    plan: Plan | None = None
+    source: Path | None = None
+    shared: AlignedLayout | None = None
     multiples: Mapping[str, int] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -81,10 +82,34 @@ class Runner(Protocol):
 
 
 class Target(ABC):
-    """A deployment target. Its options are constructor arguments; a spec's target may give them."""
+    """A deployment target. Its options are constructor arguments; a spec's target may give them.
+
+    `precisions` maps each precision that it takes to the float type of inputs, outputs and of what is not quantised.
+    """
 
     name: ClassVar[str]
-    suffix: ClassVar[str]  # of the graph's file: ".onnx"
+    file: ClassVar[str]  # the main one of those it writes: "model.onnx"
+    precisions: ClassVar[Mapping[str, str]] = {"fp32": "fp32"}
+    modules: ClassVar[tuple[str, ...]] = ()  # what it imports that a plain installation lacks
+    extra: ClassVar[str] = ""  # the extra that installs them: pip install 'netspec[EXTRA]'
+    needs_weights: ClassVar[bool] = False  # nothing can be written without them
+    stamped: ClassVar[str] = ""  # why two exports of one network may differ in bytes, where they may
+
+    @classmethod
+    def missing(cls) -> str:
+        """Why this target cannot be made on this machine, and what to do, in one sentence; "" where it can."""
+        lacking = [name for name in cls.modules if find_spec(name) is None]
+        if not lacking:
+            return ""
+        return f"{', '.join(lacking)} is not installed: pip install 'netspec[{cls.extra}]'"
+
+    def unrunnable(self) -> str:
+        """Why its files cannot be run here, "" where they can: `netspec targets` and `netspec verify` say so."""
+        return ""
+
+    def tolerance(self, request: ExportRequest) -> float | None:
+        """How far its outputs may be from float32's, relative to the largest; None for what its precision gives."""
+        return None
 
     def requires(self, request: ExportRequest) -> Iterator[Diagnostic]:
         """Why this network cannot go to this target, found before anything is written."""
@@ -97,7 +122,13 @@ class Target(ABC):
 
     @abstractmethod
     def export(self, request: ExportRequest, folder: Path) -> tuple[Path, ...]:
-        """Write the target's files into `folder`, where the weights lie (or will), and name them, the graph first."""
+        """Write the target's files into `folder`, which is its own unless the request says `shared`, and name them,
+        the main one first."""
+
+    def rebind(self, request: ExportRequest, before: Path, folder: Path) -> None:
+        """Write into `folder` what the request's weights make of a target whose files for others are in `before`: a
+        graph that only refers to weights may stay as it is. Raises ExportError."""
+        self.run(request, folder)
 
     def ensures(self, request: ExportRequest, files: tuple[Path, ...]) -> Iterator[Diagnostic]:
         """What is wrong with the written files."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netspec import proof
 from netspec.bundle import Manifest
 from netspec.compiler import read_spec
-from netspec.deployment import Deployment, deployments
+from netspec.deployment import WEIGHTS, Deployment, deployments
 from netspec.errors import Diagnostic, ExportError, WeightsError
 from netspec.planner import lower
 
@@ -48,7 +48,7 @@ def verify(
         raise WeightsError(Diagnostic("NS618", "spec.yaml is not the spec that the manifest names"))
     plan = lower(spec)
     checks.append(Check("spec", f"{plan.cost.params:,} parameters, as the manifest says"))
-    for deployment in deployments(plan, manifest.recipe.get("targets", "").split()):
+    for deployment in deployments(plan, list(manifest.targets), making=False):
         checks += _target(Path(folder), deployment, manifest, parity, progress)
     return checks
 
@@ -56,12 +56,18 @@ def verify(
 def _target(
     folder: Path, deployment: Deployment, manifest: Manifest, again: bool, progress: Callable[[str, str], None]
 ) -> list[Check]:
-    """One target's graph: still valid, and still equal to PyTorch."""
-    name, weights, file = deployment.name, folder / deployment.weights, folder / deployment.file
-    if findings := tuple(deployment.exporter.ensures(deployment.request, (file,))):
+    """One target's files: still valid, and still equal to PyTorch."""
+    name, exporter, main = deployment.name, deployment.exporter, folder / deployment.file
+    if why := exporter.missing():
+        return [Check(name, f"not checked: {why}")]
+    others = sorted(folder / path for path in manifest.files if path.startswith(f"{deployment.folder}/"))
+    files = (main, *(path for path in others if path != main))
+    weights = (folder / WEIGHTS).exists()
+    request = replace(deployment.request, source=folder / WEIGHTS if weights else None)
+    if findings := tuple(exporter.ensures(request, files)):
         raise ExportError(*findings)
-    checks = [Check(name, f"{file.name} is a valid graph")]
-    if not again or not weights.exists():
+    checks = [Check(name, f"{deployment.file} is valid")]
+    if not again or not weights:
         return [*checks, Check(name, "parity not run: " + ("there are no weights" if again else "not asked for"))]
     fresh = manifest.recipe["weights"].startswith("random")
     outcome = proof.prove(deployment, folder, fresh=fresh, progress=lambda detail: progress("parity", detail))

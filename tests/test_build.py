@@ -46,7 +46,8 @@ def test_files_and_manifest(bundle: Path) -> None:
     assert sorted(tree(bundle)) == FILES
     manifest: dict[str, Any] = json.loads((bundle / "manifest.json").read_text())
     assert manifest.keys() == {
-        "netspec", "name", "spec_sha256", "params", "inputs", "outputs", "files", "parity", "tools", "recipe",
+        "netspec", "name", "spec_sha256", "params", "inputs", "outputs", "files", "targets", "parity", "tools",
+        "recipe",
     }  # fmt: skip
     plan = api.lower(api.load(bundle / "spec.yaml"))
     assert (manifest["name"], manifest["params"]) == (plan.spec.name, plan.cost.params)

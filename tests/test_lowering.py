@@ -17,14 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from exporters.lowering import FLAVOURS, ORT_CPU, Flavour, emit, register, table
+from exporters.lowering import FLAVOURS, ORT_CPU, Flavour, emit, pack, register, table
 from exporters.lowering.dims import Dim, broadcast, exact_div, product, symbol
 from exporters.onnx.exporter import OnnxExporter
 from exporters.onnx.runtime import run
 from netspec import ops
 from netspec.errors import ExportError, RegistrationError
 from netspec.plan import Origin
-from netspec.target import ExportRequest, Port, Slot
+from netspec.target import ExportRequest, Port
+from netspec.weights.aligned import AlignedLayout, AlignedWriter, TensorInfo, dtype_name
 
 FLOAT32 = 2e-5  # both sum in float32, in another order: about 1e-6 for the ~100 terms of these sizes
 FLOAT16 = 2e-2  # one rounding of float16 is 1e-3; ONNX Runtime rounds between the operators that PyTorch keeps whole
@@ -71,16 +72,14 @@ def test_compare_fails_when_it_should() -> None:
         compare(torch.ones(3), np.ones((1, 3), dtype=np.float32), FLOAT32)
 
 
-def save_weights(model: nn.Module, path: Path) -> dict[str, Slot]:
-    """The state dict's bytes, each tensor at a multiple of 256."""
-    slots, data = {}, bytearray()
-    for key, tensor in model.state_dict().items():
-        data += b"\0" * (-len(data) % 256)
-        numbers = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        slots[key] = Slot(path.name, len(data), len(numbers))
-        data += numbers
-    path.write_bytes(bytes(data))
-    return slots
+def save_weights(model: nn.Module, path: Path) -> Path:
+    """The state dict as the file that exporters take weights from."""
+    tensors = model.state_dict()
+    infos = [TensorInfo(key, dtype_name(tensor.dtype), tuple(tensor.shape)) for key, tensor in tensors.items()]
+    with AlignedWriter(path, AlignedLayout.plan(infos, {})) as writer:
+        for key, tensor in tensors.items():
+            writer.write(key, tensor)
+    return path
 
 
 @dataclass(frozen=True)
@@ -331,8 +330,8 @@ def dynamic(name: str, tensor: Tensor, static: bool, widths: frozenset[int]) -> 
 
 def request_of(model: nn.Module, ports: list[Port], expected: Tensor, folder: Path | None = None) -> ExportRequest:
     out = Port("out", tuple(f"out{axis}" for axis in range(expected.ndim)), expected.dtype)
-    slots = save_weights(model, folder / "weights.bin") if folder else {}
-    return ExportRequest(model, ports, [out], "leaf", weights=slots)
+    source = save_weights(model, folder / "source.safetensors") if folder else None
+    return ExportRequest(model, ports, [out], "leaf", source=source)
 
 
 def ports_of(leaf: str, kind: Any, s: Sizes, inputs: Inputs, static: bool) -> list[Port]:
@@ -504,14 +503,14 @@ class Net(nn.Module):
 def net_request(folder: Path | None = None, dtype: torch.dtype = torch.float32, **changes: Any) -> ExportRequest:
     torch.manual_seed(0)
     model = Net().to(dtype).eval()
-    slots = save_weights(model, folder / "weights.bin") if folder else {}
+    source = save_weights(model, folder / "source.safetensors") if folder else None
     shape = ("batch", 4, "height", "width")
     request = ExportRequest(
         model,
         [Port("sample", shape, dtype)],
         [Port("out", shape, dtype)],
         "net",
-        weights=slots,
+        source=source,
         multiples={"height": 2, "width": 2},
         origins={"down_1_block_0": Origin(("unet", "levels", 1), "net.yaml", 7)},
         metadata={"netspec.spec": "unet: {}"},
@@ -589,7 +588,7 @@ def test_extra_outputs_are_the_modules_results(tmp_path: Path) -> None:
     assert list(found) == ["out", "stem", "down_1_block_0", "mid_attn"]
     for name in ("stem", "down_1_block_0", "mid_attn"):
         compare(seen[name], found[name], FLOAT32)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "weights.bin"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "model.safetensors", "source.safetensors"]
     assert list(run(path, {"sample": sample.numpy()}, extra_outputs=["nothing"])) == ["out"]
 
 
@@ -640,17 +639,19 @@ def test_meta_weights_and_no_file_give_the_same_bytes_as_real_ones(tmp_path: Pat
     (real,) = OnnxExporter().run(request, tmp_path)
     elsewhere = tmp_path / "empty"
     elsewhere.mkdir()
-    (meta,) = OnnxExporter().run(replace(request, model=Net().to("meta").eval()), elsewhere)
-    (again,) = OnnxExporter().run(replace(request, file_name="again"), tmp_path)
-    assert real.read_bytes() == meta.read_bytes() == again.read_bytes()
+    (meta,) = OnnxExporter().run(replace(request, model=Net().to("meta").eval(), source=None), elsewhere)
+    written = real.read_bytes()
+    (again,) = OnnxExporter().run(request, tmp_path)
+    assert written == meta.read_bytes() == again.read_bytes()
     assert [file.name for file in elsewhere.iterdir()] == ["model.onnx"]
 
 
 def test_a_slot_of_the_wrong_length_is_refused(tmp_path: Path) -> None:
     request = net_request(tmp_path)
-    broken = {**request.weights, "stem.bias": replace(request.weights["stem.bias"], length=16)}
+    slots = pack(request, tmp_path)
+    broken = {**slots, "stem.bias": replace(slots["stem.bias"], length=16)}
     with pytest.raises(ExportError, match=r"NS504.*stem\.bias"):
-        emit(replace(request, weights=broken), ORT_CPU)
+        emit(request, ORT_CPU, broken)
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

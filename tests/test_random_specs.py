@@ -154,10 +154,10 @@ def exports(
     folder: Path,
 ) -> None:  # fmt: skip
     layout = store.layout_of(plan, model)
-    with AlignedWriter(folder / "w.safetensors", layout) as writer:
+    with AlignedWriter(folder / "model.safetensors", layout) as writer:
         for name, tensor in model.state_dict().items():
             writer.write(name, tensor)
-    (file,) = OnnxExporter(flavour).run(request_for(plan, model, layout, "w.safetensors"), folder)
+    (file,) = OnnxExporter(flavour).run(request_for(plan, model, shared=layout), folder)
     runner = session(file, threads=1)
     names = {value.name for value in runner.get_inputs()}
     for point in at:

@@ -33,6 +33,7 @@ class Builder:
         self._names: set[str] = set(reserved)
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
         self._sources: dict[Size, tuple[ir.Value, int]] = {}
+        self._casts: dict[tuple[ir.Value, torch.dtype], ir.Value] = {}
         self._shapes: dict[Size | tuple[Size, ...], ir.Value] = {}
         self.module_path = ""
 
@@ -111,9 +112,9 @@ class Builder:
 
     def tensor(self, key: str) -> ir.Value:
         """The parameter or buffer at a dotted name."""
-        value, tensor = self._weights.value(key)
+        value, shape, dtype = self._weights.value(key)
         if value not in self._dims:
-            self.describe(value, tuple(tensor.shape), tensor.dtype)
+            self.describe(value, shape, dtype)
             self._names.add(key)
         return value
 
@@ -128,7 +129,10 @@ class Builder:
             return value
         if dtype not in DTYPES:
             raise ExportError(Diagnostic(code="NS502", message=f"ONNX has no type for {dtype}"))
-        return self.op("Cast", value, dims=self.dims(value), dtype=dtype, to=int(DTYPES[dtype]))
+        if (value, dtype) not in self._casts:
+            cast = self.op("Cast", value, dims=self.dims(value), dtype=dtype, to=int(DTYPES[dtype]))
+            self._casts[value, dtype] = cast
+        return self._casts[value, dtype]
 
     def exact(self, value: ir.Value) -> ir.Value:
         """The value in a precision that sums and exponentials survive: float32 for halves, else as it is."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import onnx_ir as ir
+import torch
 from torch import fx
 
 from exporters.lowering import table
 from exporters.lowering.builder import Builder
 from exporters.lowering.dims import Size, symbol
+from exporters.lowering.dtypes import FLOATS
 from exporters.lowering.flavour import Flavour
 from exporters.lowering.peephole import drop_unused, fold_pads
-from exporters.lowering.tracer import trace
-from exporters.lowering.weights import Weights
+from exporters.lowering.tracer import owner, trace
+from exporters.lowering.weights import Slot, Weights
 from netspec.errors import Diagnostic, ExportError
 from netspec.plan import Origin
 from netspec.target import ExportRequest, Port
@@ -22,17 +25,18 @@ from netspec.target import ExportRequest, Port
 IR_VERSION = 10  # of ONNX 1.16: the newest that every runtime in use reads
 
 
-def emit(request: ExportRequest, flavour: Flavour) -> ir.Model:
+def emit(request: ExportRequest, flavour: Flavour, slots: Mapping[str, Slot] = MappingProxyType({})) -> ir.Model:
     """The network of `request` as an ONNX model in the operators of `flavour`; nothing is written or loaded.
 
-    Weights are references (`request.weights`), so the model may be built on the meta device. Values named as a
-    top-level module hold that module's output. Raises ExportError (NS5xx), which names node and spec line.
+    Weights are references to `slots`, so the model may be built on the meta device. Each leaf computes in the precision
+    that the request has for the module it belongs to: what enters it is cast. Values named as a top-level module hold
+    that module's output. Raises ExportError (NS5xx), which names node and spec line.
     """
     tensors = request.tensors()
-    flavour = flavour.for_dtypes({tensor.dtype for tensor in tensors.values()})
+    flavour = flavour.for_dtypes(_floats(request, tensors))
     graph, returned = trace(request.model)
     ports = [*request.inputs, *request.outputs]
-    builder = Builder(flavour, Weights(tensors, request.weights), (port.name for port in ports))
+    builder = Builder(flavour, Weights(tensors, slots, request.precision), (port.name for port in ports))
     walk = _Walk(request, builder)
     for node in graph.nodes:
         walk.visit(node)
@@ -89,7 +93,7 @@ class _Walk:
 
     def _leaf(self, node: fx.Node) -> Any:
         """Lower one leaf, then name what it emitted and say where in the spec it comes from."""
-        scope = _scope(node)
+        scope = owner(node)
         origin = self._request.origins.get(scope.split(".")[0])
         start = len(self._builder.nodes)
         try:
@@ -104,6 +108,9 @@ class _Walk:
     def _lower(self, node: fx.Node) -> Any:
         args, kwargs = self._resolve(node.args), self._resolve(node.kwargs)
         lowering, leaf = self._lowering(node)
+        if self._request.precision is not None and lowering not in table.KEEPS_TYPES:
+            dtype = self._request.precision.float_at(owner(node))
+            args, kwargs = self._cast(args, dtype), self._cast(kwargs, dtype)
         if lowering is None:
             register = "exporters.lowering.register(leaf, lowering) gives it one"
             raise ExportError(Diagnostic(code="NS501", message=f"no lowering for {leaf}", help=(register,)))
@@ -128,6 +135,18 @@ class _Walk:
             case _:
                 name = f"{getattr(target, '__module__', '')}.{getattr(target, '__name__', target)}"
                 return table.FUNCTIONS.get(target), name  # type: ignore[arg-type]  # of call_function: a function
+
+    def _cast(self, argument: Any, dtype: torch.dtype) -> Any:
+        """The floats inside an argument, however nested, in one precision."""
+        match argument:
+            case ir.Value() if self._builder.dtype(argument) in FLOATS:
+                return self._builder.cast(argument, dtype)
+            case tuple() | list():
+                return type(argument)(self._cast(item, dtype) for item in argument)
+            case dict():
+                return {key: self._cast(item, dtype) for key, item in argument.items()}
+            case _:
+                return argument
 
     def _resolve(self, argument: Any) -> Any:
         """Traced nodes inside an argument, however nested, replaced by what they became."""
@@ -175,12 +194,11 @@ class _Walk:
         return result
 
 
-def _scope(node: fx.Node) -> str:
-    """The dotted path of the module whose forward has this leaf; of a module leaf, its own."""
-    if node.op == "call_module":
-        return str(node.target)
-    stack = node.meta.get("nn_module_stack") or {}
-    return next(reversed(stack.values()))[0] if stack else ""
+def _floats(request: ExportRequest, tensors: Mapping[str, torch.Tensor]) -> set[torch.dtype]:
+    """Every type that the graph will compute in."""
+    if request.precision is None:
+        return {tensor.dtype for tensor in tensors.values()}
+    return {request.precision.float_at(path) for path in request.precision.parts}
 
 
 def _label(node: fx.Node, scope: str) -> str:

@@ -192,6 +192,22 @@ METHODS: dict[str, Lowering] = {
 }
 
 
+# What these take keeps its precision: coordinates, times and angles lose their meaning in half of it.
+KEEPS_TYPES = frozenset(
+    {
+        leaves.cast_like,
+        leaves.fourier_embedding,
+        leaves.timestep_embedding,
+        rotary.grid_positions,
+        rotary.origin_positions,
+        rotary.rotary_table,
+        rotary.rotate,
+        shapes.attribute,
+        shapes.getitem,
+    }
+)
+
+
 def of_class(cls: type[nn.Module]) -> Lowering | None:
     """The lowering of a module class; a subclass shares its base's unless it has a forward of its own."""
     bases = (base for base in cls.__mro__ if base in MODULES)

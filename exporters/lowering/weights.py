@@ -3,44 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import onnx_ir as ir
+import torch
 from torch import Tensor
 
 from exporters.lowering.dtypes import DTYPES, inline
 from netspec.errors import Diagnostic, ExportError
-from netspec.target import Slot
+from netspec.precision import PrecisionPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where the bytes of one tensor lie: a file beside the graph, and a stretch of it."""
+
+    location: str
+    offset: int
+    length: int
 
 
 class Weights:
-    """Makes each parameter's and buffer's value on first use, so what nothing reads is not in the graph."""
+    """Makes each parameter's and buffer's value on first use, so what nothing reads is not in the graph.
 
-    def __init__(self, tensors: Mapping[str, Tensor], slots: Mapping[str, Slot]) -> None:
+    `slots` says where they lie, in the types that `precision` stores them in; what is missing there is written inline.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], slots: Mapping[str, Slot], precision: PrecisionPlan | None = None
+    ) -> None:
         self._tensors = tensors
         self._slots = slots
-        self._values: dict[str, tuple[ir.Value, Tensor]] = {}
+        self._precision = precision
+        self._values: dict[str, tuple[ir.Value, tuple[int, ...], torch.dtype]] = {}
 
-    def value(self, key: str) -> tuple[ir.Value, Tensor]:
-        """The initializer named `key` and the (perhaps meta) tensor it stands for."""
+    def value(self, key: str) -> tuple[ir.Value, tuple[int, ...], torch.dtype]:
+        """The initializer named `key`, its shape and its type."""
         if key not in self._values:
             tensor = self._tensors[key].detach()
-            const = _by_reference(key, tensor, self._slots[key]) if key in self._slots else _inline(key, tensor)
-            self._values[key] = ir.Value(name=key, const_value=const), tensor
+            dtype = tensor.dtype if self._precision is None else self._precision.stored(key, tensor)
+            slot = self._slots.get(key)
+            const = _inline(key, tensor.to(dtype)) if slot is None else _by_reference(key, tensor, dtype, slot)
+            self._values[key] = ir.Value(name=key, const_value=const), tuple(tensor.shape), dtype
         return self._values[key]
 
 
-def _by_reference(key: str, tensor: Tensor, slot: Slot) -> ir.TensorProtocol:
-    expected = tensor.numel() * tensor.element_size()
+def _by_reference(key: str, tensor: Tensor, dtype: torch.dtype, slot: Slot) -> ir.TensorProtocol:
+    expected = tensor.numel() * dtype.itemsize
     if slot.length != expected:
         raise ExportError(
             Diagnostic(
                 code="NS504",
                 message=f"the weights file has {slot.length} bytes for {key}, the network needs {expected}",
-                notes=(f"{tuple(tensor.shape)} of {tensor.dtype}",),
+                notes=(f"{tuple(tensor.shape)} of {dtype}",),
             )
         )
     shape = ir.Shape(tensor.shape)
-    return ir.ExternalTensor(slot.location, slot.offset, slot.length, DTYPES[tensor.dtype], shape=shape, name=key)
+    return ir.ExternalTensor(slot.location, slot.offset, slot.length, DTYPES[dtype], shape=shape, name=key)
 
 
 def _inline(key: str, tensor: Tensor) -> ir.TensorProtocol:

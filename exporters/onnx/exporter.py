@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import onnx
 import onnx_ir as ir
+from google.protobuf.message import DecodeError
 
-from exporters.lowering import FLAVOURS, Flavour, emit
+from exporters.lowering import FLAVOURS, Flavour, emit, pack
 from exporters.onnx import runtime
 from netspec.errors import Diagnostic
 from netspec.target import ExportRequest, Runner, Target
@@ -21,7 +23,9 @@ class OnnxExporter(Target):
 
     name: ClassVar[str] = "onnx"
 
-    suffix: ClassVar[str] = ".onnx"
+    file: ClassVar[str] = "model.onnx"
+
+    precisions: ClassVar[Mapping[str, str]] = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16"}
 
     def __init__(self, flavour: str | Flavour = "ort-cpu") -> None:
         self.flavour = flavour
@@ -33,29 +37,31 @@ class OnnxExporter(Target):
 
     def export(self, request: ExportRequest, folder: Path) -> tuple[Path, ...]:
         flavour = FLAVOURS[self.flavour] if isinstance(self.flavour, str) else self.flavour
-        path = folder / f"{request.file_name}{self.suffix}"
-        ir.save(emit(request, flavour), path)
+        path = folder / self.file
+        ir.save(emit(request, flavour, pack(request, folder)), path)
         return (path,)
 
+    def rebind(self, request: ExportRequest, before: Path, folder: Path) -> None:
+        shutil.copyfile(before / self.file, folder / self.file)
+        pack(request, folder)
+
     def ensures(self, request: ExportRequest, files: tuple[Path, ...]) -> Iterator[Diagnostic]:
-        for path in files:
+        for path in files[:1]:
             try:
-                check(path, request)
-            except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+                check(path)
+            except (DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
                 yield Diagnostic(code="NS509", message=f"{path.name} is no valid ONNX: {error}")
 
     def runner(self, graph: Path) -> Runner:
         return runtime.Runner(graph)
 
 
-def check(path: Path, request: ExportRequest) -> None:
+def check(path: Path) -> None:
     """onnx.checker in full, with shapes inferred; where the weights are not written yet, against an empty stand-in.
 
     Raises what the checker raises.
     """
-    ends: dict[str, int] = {}
-    for slot in request.weights.values():
-        ends[slot.location] = max(ends.get(slot.location, 0), slot.offset + slot.length)
+    ends = _ends(path)
     if all((path.parent / location).exists() for location in ends):
         onnx.checker.check_model(path, full_check=True)
         return
@@ -69,3 +75,14 @@ def check(path: Path, request: ExportRequest) -> None:
         copy = folder / path.name
         copy.write_bytes(path.read_bytes())
         onnx.checker.check_model(copy, full_check=True)
+
+
+def _ends(path: Path) -> dict[str, int]:
+    """How long each file of weights that a graph refers to must be."""
+    ends: dict[str, int] = {}
+    for tensor in onnx.load(path, load_external_data=False).graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            place = {entry.key: entry.value for entry in tensor.external_data}
+            end = int(place["offset"]) + int(place["length"])
+            ends[place["location"]] = max(ends.get(place["location"], 0), end)
+    return ends

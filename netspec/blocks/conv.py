@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from netspec import costs
 from netspec.activations import Activation
@@ -27,6 +27,7 @@ class Conv(Block, name="conv"):
     Ronneberger et al. 2015, arXiv:1505.04597, Sec. 2 (two a level, valid, no norm).
     """
 
+    roles: ClassVar = {"linear_c": "modulation"}
     example = "{type: conv, padding: valid, norm: none, act: relu, modulation: none}"
 
     kernel: Annotated[int, Param("size of the square kernel", ge=1)] = 3

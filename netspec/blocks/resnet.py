@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from netspec import costs
 from netspec.activations import Activation
@@ -27,6 +27,7 @@ class Resnet(Block, name="resnet"):
     Ho et al. 2020, arXiv:2006.11239, App. B (additive); Nichol & Dhariwal 2021, arXiv:2102.09672, Sec. 4 (scale-shift).
     """
 
+    roles: ClassVar = {"linear_c": "modulation", "shortcut": "shortcut"}
     example = "{type: resnet, modulation: scale_shift, dropout: 0.1}"
 
     kernel: Annotated[int, Param("kernel of both convolutions, odd", ge=1)] = 3

@@ -20,7 +20,7 @@ from netspec.weights.files import cannot_write, sha256_file
 from netspec.weights.header import cannot_read, strict_json
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 _MAX_BYTES = 16 << 20
 _AGAIN = ("build it again: netspec build SPEC -o DIR --force",)
 
@@ -43,6 +43,17 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetEntry:
+    """One target of a bundle: who wrote it, in which precision, its main file, and why a second build may differ from
+    it in bytes ("" where it may not)."""
+
+    exporter: str
+    precision: str
+    file: str
+    stamped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ParityRow:
     """One comparison of two backends. Non-finite differences are written as null and read back as infinity."""
 
@@ -54,6 +65,7 @@ class ParityRow:
     tolerance: float
     passed: bool
     output: str = ""  # which one, in a network of several
+    target: str = ""  # which one; the plain `onnx` goes without saying
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,7 @@ class Manifest:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     files: dict[str, FileEntry]
+    targets: dict[str, TargetEntry] = field(default_factory=dict)
     parity: tuple[ParityRow, ...] = ()
     tools: dict[str, str] = field(default_factory=dict)
     recipe: dict[str, str] = field(default_factory=dict)  # where the weights are from, and which targets were built
@@ -84,6 +97,7 @@ class Manifest:
             "inputs": [asdict(port) for port in self.inputs],
             "outputs": [asdict(port) for port in self.outputs],
             "files": {path: asdict(self.files[path]) for path in sorted(self.files)},
+            "targets": {name: asdict(entry) for name, entry in self.targets.items()},
             "parity": [_finite(_named(asdict(row))) for row in self.parity],
             "tools": dict(sorted(self.tools.items())),
             "recipe": dict(sorted(self.recipe.items())),
@@ -182,8 +196,8 @@ def _finite(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without the name of its output, where the network has only one."""
-    return {key: value for key, value in row.items() if key != "output" or value}
+    """A row without the name of its output, where the network has only one, and of the plain target."""
+    return {key: value for key, value in row.items() if key not in ("output", "target") or value}
 
 
 def _parse(document: Any) -> Manifest:
@@ -202,6 +216,7 @@ def _parse(document: Any) -> Manifest:
         inputs=tuple(map(_port, document["inputs"])),
         outputs=tuple(map(_port, document["outputs"])),
         files=files,
+        targets={str(name): _target(entry) for name, entry in document["targets"].items()},
         parity=tuple(map(_row, document["parity"])),
         tools={str(name): str(version) for name, version in document["tools"].items()},
         recipe={str(name): str(value) for name, value in document["recipe"].items()},
@@ -228,11 +243,23 @@ def _port(entry: Any) -> Port:
     return Port(str(entry["name"]), str(entry["dtype"]), shape)
 
 
+def _target(entry: Any) -> TargetEntry:
+    file = _safe(str(entry["file"]))
+    return TargetEntry(str(entry["exporter"]), str(entry["precision"]), file, str(entry["stamped"]))
+
+
 def _row(entry: Any) -> ParityRow:
     numbers = {
         key: math.inf if entry[key] is None else float(entry[key]) for key in ("max_abs", "max_rel", "tolerance")
     }
     timestep = None if entry["timestep"] is None else float(entry["timestep"])
     sizes = {str(name): int(size) for name, size in entry["sizes"].items()}
-    passed, output = bool(entry["passed"]), str(entry.get("output", ""))
-    return ParityRow(sizes=sizes, timestep=timestep, dtype=str(entry["dtype"]), passed=passed, output=output, **numbers)
+    return ParityRow(
+        sizes=sizes,
+        timestep=timestep,
+        dtype=str(entry["dtype"]),
+        passed=bool(entry["passed"]),
+        output=str(entry.get("output", "")),
+        target=str(entry.get("target", "")),
+        **numbers,
+    )

@@ -10,6 +10,9 @@ import typer
 from netspec.cli.options import Ema, Layout, Settings, SpecFile, Variant
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from netspec.bundle import ParityRow
     from netspec.compiler import Result
 
 
@@ -68,15 +71,27 @@ def _report(result: Result) -> None:
 
 
 def _parity(result: Result) -> object:
+    """Every comparison of one target; of several a line each: where each was furthest from PyTorch."""
     from rich.table import Table
 
-    table = Table(title="parity, PyTorch against the exported graph", title_justify="left", box=None)
-    for heading in ("sizes", "timestep", "max |Δ|", "relative", "tolerance", ""):
-        table.add_column(heading, justify="left" if heading in ("sizes", "") else "right")
-    for row in result.manifest.parity:
+    several = len(result.manifest.targets) > 1
+    table = Table(title="parity, PyTorch float32 against the exported graph", title_justify="left", box=None)
+    first = ("target", "precision", "worst at") if several else ("sizes",)
+    for heading in (*first, "timestep", "max |Δ|", "relative", "tolerance", ""):
+        left = heading in ("target", "precision", "worst at", "sizes", "")
+        table.add_column(heading, justify="left" if left else "right")
+    rows = _worst(result.manifest.parity) if several else result.manifest.parity
+    for row in rows:
         sizes = ", ".join(f"{name} {size}" for name, size in row.sizes.items()) or "fixed"
         sizes = f"{row.output}: {sizes}" if row.output else sizes
         step = "" if row.timestep is None else f"{row.timestep:g}"
         passed = "[green]ok[/green]" if row.passed else "[red]failed[/red]"
-        table.add_row(sizes, step, f"{row.max_abs:.1e}", f"{row.max_rel:.1e}", f"{row.tolerance:.0e}", passed)
+        cells = (row.target or "onnx", row.dtype, sizes) if several else (sizes,)
+        table.add_row(*cells, step, f"{row.max_abs:.1e}", f"{row.max_rel:.1e}", f"{row.tolerance:.0e}", passed)
     return table
+
+
+def _worst(rows: Sequence[ParityRow]) -> Iterator[ParityRow]:
+    """Of each target and output the row with the largest relative difference."""
+    for key in dict.fromkeys((row.target, row.output) for row in rows):
+        yield max((row for row in rows if (row.target, row.output) == key), key=lambda row: row.max_rel)

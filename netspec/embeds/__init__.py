@@ -12,6 +12,7 @@ from netspec.tensors import TensorType
 class Embed(Component, kind="embed", tag="embed", usual="sinusoidal"):
     """Turns inputs, one as a rule, into a vector (N, D), D being the width that the family asks for."""
 
+    role = "embedding"
     input_dtype: ClassVar[str] = "float32"  # what the spec's input is, unless it says otherwise; "": as the weights
     ranks: ClassVar[tuple[int, ...]] = (1,)  # sizes of that input: 1 for [batch], 2 for [batch, width]
 

@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from netspec import api
 from netspec.bundle import Manifest
 from netspec.compiler import read_spec
-from netspec.deployment import DTYPES, graph_name
+from netspec.precision import FLOATS
 from netspec.errors import Diagnostic, UnknownName, UsageError
 from netspec.graph import Model
 from netspec.plan import Plan
@@ -94,18 +94,19 @@ class InBundle(Network):
     def __init__(self, folder: str | os.PathLike[str], target: str = "") -> None:
         super().__init__()
         self.folder = Path(folder)
-        built = Manifest.read(folder).recipe.get("targets", "").split()
+        self.built = Manifest.read(folder).targets
         self.plan = api.lower(read_spec(folder))
-        self.targets = {name: self.plan.spec.targets[name] for name in built if name == (target or name)}
+        self.targets = {name: self.plan.spec.targets[name] for name in self.built if name == (target or name)}
         if not self.targets:
             message = f"{self.folder} has no target `{target}`" if target else f"{self.folder} has no graphs"
-            raise UnknownName(Diagnostic("NS212", message, help=(f"targets: {', '.join(built) or 'none'}",)))
+            raise UnknownName(Diagnostic("NS212", message, help=(f"targets: {', '.join(self.built) or 'none'}",)))
         self._device = torch.device("cpu")
         self._runners: dict[str, Runner] = {}
 
     @property
     def dtype(self) -> torch.dtype:
-        return DTYPES[next(iter(self.targets.values())).precision]
+        first = next(iter(self.targets.values()))
+        return FLOATS[find(first.exporter).precisions[first.precision.default]]
 
     @property
     def device(self) -> torch.device:
@@ -141,5 +142,5 @@ class InBundle(Network):
         if name not in self._runners:
             target = self.targets[name]
             exporter = find(target.exporter)(**target.options)
-            self._runners[name] = exporter.runner(self.folder / f"{graph_name(name)}{exporter.suffix}")
+            self._runners[name] = exporter.runner(self.folder / self.built[name].file)
         return self._runners[name]

@@ -18,6 +18,7 @@ class ModulationRule(Component, kind="modulation", usual="adaln_zero"):
     its chunks instead of the vector. A branch uses shift, scale and, where gated, gate, in that order.
     """
 
+    role = "modulation"
     norm_affine: ClassVar[bool] = False
     modulated: ClassVar[bool] = True
     gated: ClassVar[bool] = False

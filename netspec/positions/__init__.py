@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 class Position(Component, kind="position", usual="sincos"):
     """Turns a grid of patches (N, C, rows, columns) into tokens (N, rows * columns, C) that know their place."""
 
+    role = "position"
     trial = (tensors.image(tensors.fixed(2), 32, tensors.fixed(4), tensors.fixed(3)),)
 
     def infer(self, x: TensorType) -> TensorType:

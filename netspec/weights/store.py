@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from netspec import graph
@@ -33,14 +32,12 @@ def layout_of(plan: Plan, model: nn.Module) -> AlignedLayout:
     return AlignedLayout.plan(infos, {SPEC_KEY: specs.text(plan.spec), "format": "pt"})
 
 
-def write_random(
-    plan: Plan, layout: AlignedLayout, path: Path, *, seed: int, dtype: torch.dtype, progress: Progress
-) -> str:
+def write_random(plan: Plan, layout: AlignedLayout, path: Path, *, seed: int, progress: Progress) -> str:
     """Initialise and write one node after another, so that memory holds one; returns the file's SHA-256."""
     with AlignedWriter(path, layout) as writer:
         for node in plan:
             progress(node.name)
-            module = graph.build_node(node, seed=seed, dtype=dtype)
+            module = graph.build_node(node, seed=seed)
             for name, tensor in module.state_dict().items():
                 writer.write(f"{node.name}.{name}", tensor)
     return writer.sha256

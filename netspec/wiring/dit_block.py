@@ -104,6 +104,8 @@ class DiTHead(Wiring, name="dit_head"):
     Peebles & Xie 2023, arXiv:2212.09748, Sec. 3.2. forward(x, c): x (N, T, C), c (N, D) where modulated.
     """
 
+    role = "head"
+
     modulation: Annotated[ModulationRule, Param("how the vector enters")] = choice("adaln_zero")
 
     trial = (_TOKENS, _VECTOR)

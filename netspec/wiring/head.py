@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class HeadConv(Wiring, name="head"):
     """norm, act, convolution; without a norm just the convolution. Ho et al. 2020, arXiv:2006.11239, App. B."""
 
+    role = "head"
+
     kernel: Annotated[int, Param("kernel, odd", ge=1)] = 3
     norm: Annotated[Norm, Param("first; with `none` the head is the convolution alone")] = choice("group")
     act: Annotated[Activation, Param("between norm and convolution")] = choice("silu")

@@ -22,6 +22,8 @@ class Patchify(Wiring, name="patchify"):
     Dosovitskiy et al. 2021, arXiv:2010.11929, Eq. 1. (N, C, H, W) to (N, D, H / p, W / p).
     """
 
+    role = "stem"
+
     patch_size: Annotated[int, Param("side of a patch in pixels", ge=1)] = 2
 
     trial = (tensors.image(tensors.fixed(2), 4, tensors.fixed(8), tensors.fixed(6)),)

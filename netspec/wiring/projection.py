@@ -73,6 +73,7 @@ class MlpProjection(Projection, name="mlp"):
 class SharedModulation(Projection, name="shared_modulation"):
     """act, linear: what all blocks share under adaLN-single. Chen et al. 2023, arXiv:2310.00426, Sec. 2.3."""
 
+    role = "modulation"
     trial = (tensors.vector(tensors.fixed(2), 24),)
 
     def cost(self, x: TensorType, out: TensorType) -> Cost:

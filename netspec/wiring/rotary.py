@@ -26,6 +26,8 @@ class RotaryTable(Plumbing, name="rotary_table"):
     grid (N, *, rows, columns), or tokens that all stand at the origin.
     """
 
+    role = "position"
+
     axes: Annotated[tuple[int, ...], Param("channels that each coordinate turns", ge=2, multiple_of=2)] = (8, 12, 12)
     theta: Annotated[float, Param("longest wavelength over 2 pi, in places", gt=1)] = 10000.0
     parts: Annotated[

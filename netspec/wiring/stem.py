@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class StemConv(Wiring, name="stem"):
     """A size-keeping convolution from the input's channels to the first level's. Ho et al. 2020, arXiv:2006.11239."""
 
+    role = "stem"
+
     kernel: Annotated[int, Param("kernel, odd", ge=1)] = 3
 
     trial = (tensors.image(tensors.fixed(2), 3, tensors.fixed(8), tensors.fixed(6)),)

@@ -69,7 +69,8 @@ def test_manifest_round_trip(tmp_path: Path) -> None:
     text = (tmp_path / "out" / "manifest.json").read_text()
     read = Manifest.read(tmp_path / "out")
     assert read.text() == text
-    keys = ["netspec", "name", "spec_sha256", "params", "inputs", "outputs", "files", "parity", "tools", "recipe"]
+    keys = ["netspec", "name", "spec_sha256", "params", "inputs", "outputs", "files", "targets"]
+    keys += ["parity", "tools", "recipe"]
     assert list(json.loads(text)) == keys
     assert list(json.loads(text)["files"]) == ["deploy/build.sh", "model.onnx"]
     assert list(json.loads(text)["parity"][0]["sizes"]) == ["H", "W"]
@@ -117,7 +118,7 @@ def test_check_files_names_every_difference(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        '"format": 1|"format": 2',
+        '"format": 2|"format": 3',
         '"params": 7|"params": 1e999',
         '"params"|"parameters"',
         '"files": {|"files": [], "f": {',

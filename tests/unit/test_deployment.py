@@ -32,25 +32,26 @@ def shapes(path: Path) -> list[list[int | str]]:
 def test_two_targets_in_one_bundle(tmp_path: Path) -> None:
     narrow = {"batch": 1, "height": 16, "width": {"min": 8, "opt": 12, "max": 16}}
     out = compiler.compile(spec(dims=narrow), tmp_path / "out", Options()).folder
-    assert sorted(path.name for path in out.iterdir()) == [
-        "edge.onnx", "manifest.json", "model.fp16.safetensors", "model.onnx", "model.safetensors", "plan.txt",
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == [
+        "edge/model.onnx", "edge/model.safetensors", "manifest.json", "model.onnx", "model.safetensors", "plan.txt",
         "spec.yaml",
     ]  # fmt: skip
     assert shapes(out / "model.onnx")[0] == ["batch", 4, "height", "width"]
-    assert shapes(out / "edge.onnx") == [[1, 4, 16, "width"], [1], [1], [1, 8, 16, "width"]]
-    onnx.checker.check_model(out / "edge.onnx", full_check=True)
+    assert shapes(out / "edge" / "model.onnx") == [[1, 4, 16, "width"], [1], [1], [1, 8, 16, "width"]]
+    onnx.checker.check_model(out / "edge" / "model.onnx", full_check=True)
     rows = compiler.Manifest.read(out).parity
-    whole, edge = ([row for row in rows if row.dtype == dtype] for dtype in ("fp32", "fp16"))
+    whole, edge = ([row for row in rows if row.target == target] for target in ("", "edge"))
+    assert {row.dtype for row in edge} == {"fp16"}
     assert len(whole) == 7 and max(row.sizes["width"] for row in whole) == 24
     assert {(row.sizes["batch"], row.sizes["height"]) for row in edge} == {(1, 16)}
     assert {row.sizes["width"] for row in edge} == {8, 10, 12, 16}
-    assert api.load(out / "edge.onnx") == api.load(out / "model.fp16.safetensors") == api.load(out / "spec.yaml")
+    assert api.load(out / "edge" / "model.onnx") == api.load(out / "edge" / "model.safetensors") == api.load(out / "spec.yaml")
     assert [check.name for check in verify(out)] == ["files", "spec", "onnx", "onnx", "edge", "edge"]
 
 
 def test_one_of_two(tmp_path: Path) -> None:
     out = compiler.compile(spec(), tmp_path / "out", Options(targets=("edge",), parity=False)).folder
-    assert (out / "edge.onnx").exists() and not (out / "model.onnx").exists()
+    assert (out / "edge" / "model.onnx").exists() and not (out / "model.onnx").exists()
     assert compiler.compile(spec(), out, Options(targets=("edge",), parity=False)).fresh
     assert not compiler.compile(spec(), out, Options(parity=False)).fresh
 
@@ -58,9 +59,9 @@ def test_one_of_two(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("edge", "kind", "words"),
     [
-        ({"precision": "bf16"}, UnknownName, "target `edge`: exporter `onnx` has no precision bf16"),
-        ({"precision": "fp8"}, UnknownName, "has no precision fp8"),
-        ({"precision": "int8"}, UnknownName, "has no precision int8"),
+        ({"precision": "fp8"}, UnknownName, "target `edge`: exporter `onnx` has no precision fp8"),
+        ({"precision": {"default": "fp16", "fp8": ["head"]}}, UnknownName, "has no precision fp8"),
+        ({"precision": {"default": "fp16", "fp32": ["heat"]}}, UnknownName, "`heat` names no part of the network"),
         ({"flavor": "portable"}, UnknownName, "exporter `onnx` has no option `flavor`"),
         ({"flavour": "fast"}, ExportError, "no flavour `fast`"),
         ({"flavour": 3}, ExportError, "no flavour `3`"),
@@ -81,14 +82,14 @@ def test_what_a_target_cannot_be(tmp_path: Path, edge: dict[str, Any], kind: typ
 
 
 def test_every_target_s_fault_at_once() -> None:
-    text = {"a": EDGE | {"flavour": "x"}, "b": EDGE | {"precision": "int8"}, "c": EDGE}
+    text = {"a": EDGE | {"flavour": "x"}, "b": EDGE | {"precision": "fp8"}, "c": EDGE}
     with pytest.raises(NetspecError) as caught:
         deployments(api.lower(api.load(DIT, set={"targets": text})))
     assert sorted(each.code for each in caught.value.diagnostics) == ["NS214", "NS508"]
 
 
-def test_graphs_of_two_targets_are_two_files() -> None:
-    for names in (("onnx", "model"), ("edge", "Edge")):
+def test_a_target_does_not_overwrite() -> None:
+    for names in (("onnx", "model.onnx"), ("edge", "Edge"), ("spec.yaml",)):
         loaded = api.load(DIT, set={"targets": {name: {"exporter": "onnx"} for name in names}})
         with pytest.raises(ShapeError, match="NS315"):
             deployments(api.lower(loaded))

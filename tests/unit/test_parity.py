@@ -13,8 +13,9 @@ import torch
 from exporters.onnx.runtime import Runner
 from netspec import api, compiler, graph, parity
 from netspec.compiler import Options
-from netspec.parity import row_of
 from netspec.planner.points import multiples, points
+from netspec.precision import FLOATS, assign
+from netspec.spec import Precision
 from netspec.weights import store
 from netspec.weights.aligned import AlignedWriter, load_tensors, read_layout
 
@@ -22,19 +23,32 @@ SPECS = Path(__file__).parents[2] / "specs" / "tiny"
 ONES = np.ones((2, 3))
 
 
-def passed(got: np.ndarray, wanted: np.ndarray = ONES, precision: str = "fp32") -> bool:
-    return row_of(wanted, got, {}, None, precision).passed
+def passed(got: np.ndarray, wanted: np.ndarray = ONES, tolerance: float = parity.FP32_TOLERANCE) -> bool:
+    return parity.difference(wanted, got)[1] <= tolerance
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_the_tolerance_is_where_it_says(precision: str) -> None:
-    tolerance = parity.TOLERANCE[precision]
-    assert passed(ONES, precision=precision)
-    assert passed(ONES + 0.99 * tolerance, precision=precision)
-    assert not passed(ONES + 1.01 * tolerance, precision=precision)
+@pytest.mark.parametrize("tolerance", [1e-4, 2e-2])
+def test_the_tolerance_is_where_it_says(tolerance: float) -> None:
+    assert passed(ONES, tolerance=tolerance)
+    assert passed(ONES + 0.99 * tolerance, tolerance=tolerance)
+    assert not passed(ONES + 1.01 * tolerance, tolerance=tolerance)
     shifted = 1000 * ONES
     shifted[0, 0] += 1.01e3 * tolerance  # relative to the largest value; one number is enough
-    assert not passed(shifted, 1000 * ONES, precision)
+    assert not passed(shifted, 1000 * ONES, tolerance)
+
+
+def test_tolerances_follow_from_the_roundings_of_all_parts() -> None:
+    plan = api.lower(api.load(SPECS / "unet.yaml"))
+    model = graph.build(plan, device="meta")
+
+    def of(default: str, **overrides: tuple[str, ...]) -> float:
+        base = default if default in FLOATS else "fp32"
+        return parity.tolerance_of(assign(model, Precision(default, overrides), base))
+
+    assert of("fp32") == parity.tolerance_of(None) == parity.FP32_TOLERANCE
+    assert of("fp32") < of("fp16") < of("bf16") < 1
+    assert of("bf16") == pytest.approx(8 * of("fp16"), rel=0.05), "three binary digits fewer"
+    assert of("fp16", fp32=("*",)) == parity.FP32_TOLERANCE
 
 
 def test_what_never_passes() -> None:
@@ -44,7 +58,7 @@ def test_what_never_passes() -> None:
     assert not passed(ONES[:1]), "broadcasts, and still another shape"
     assert not passed(np.zeros((2, 3)))
     assert not passed(ONES, np.zeros((2, 3)))
-    assert row_of(ONES, ONES[:1], {}, None, "fp32").max_abs == float("inf")
+    assert parity.difference(ONES, ONES[:1])[0] == float("inf")
 
 
 @pytest.mark.parametrize("name", ["unet", "dit"])
