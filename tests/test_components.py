@@ -113,21 +113,28 @@ def test_infers_what_it_computes(cls: type[Component]) -> None:
 @every
 def test_one_module_serves_every_size(cls: type[Component]) -> None:
     """Sizes of images and tokens are symbols here: the types stay symbolic, and the module takes any value of them."""
-    component = trial_of(cls)
-    symbols = {"batch": (1, 2, 3), "height": (8, 12, 16), "width": (8, 16, 24)}
-    inputs = tuple(symbolic(kind, symbols) for kind in inputs_of(component))
-    if cls.name == "unpatchify":  # its tokens are the patches of its image
-        grid = tensors.product(size / component.patch_size for size in inputs[1].sizes)  # type: ignore[attr-defined]
-        inputs = (inputs[0].sized([grid]), inputs[1])
-    node = node_of(component, inputs)
+    node = symbolic_trial(cls)
     built = module(node)
     points: list[tuple[tensors.Point, int]] = [("min", 0), ("max", 2)]
     for point, index in points:
-        at = {name: values[index] for name, values in symbols.items()}
-        real = [torch.zeros([int(size.evaluate(at)) for size in kind.shape], dtype=dtype(kind)) for kind in inputs]
+        at = {name: values[index] for name, values in SYMBOLS.items()}
+        real = [torch.zeros([int(size.evaluate(at)) for size in kind.shape], dtype=dtype(kind)) for kind in node.types]
         with torch.no_grad():
             shape = list(built(*real).shape)
         assert shape == [size.evaluate(at) for size in node.out.shape] == [size.at(point) for size in node.out.shape]
+
+
+SYMBOLS = {"batch": (1, 2, 3), "height": (8, 12, 16), "width": (8, 16, 24)}
+
+
+def symbolic_trial(cls: type[Component]) -> Node:
+    """The trial with symbols for sizes."""
+    component = trial_of(cls)
+    inputs = tuple(symbolic(kind, SYMBOLS) for kind in inputs_of(component))
+    if cls.name == "unpatchify":  # its tokens are the patches of its image
+        grid = tensors.product(size / component.patch_size for size in inputs[1].sizes)  # type: ignore[attr-defined]
+        inputs = (inputs[0].sized([grid]), inputs[1])
+    return node_of(component, inputs)
 
 
 def dtype(kind: TensorType) -> torch.dtype:

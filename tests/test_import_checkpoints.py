@@ -80,9 +80,9 @@ def test_a_shipped_spec_is_found_again(name: str, tmp_path: Path) -> None:
     assert tried or name.partition("@")[0] in CLASSIC or name.endswith("@cross-attention")
 
 
-def plan_of(name: str) -> Plan:
+def plan_of(name: str, **changes: Any) -> Plan:
     path, _, variant = name.partition("@")
-    return planner.lower(api.load(shipped.folder() / f"{path}.yaml", variant=variant or None))
+    return planner.lower(api.load(shipped.folder() / f"{path}.yaml", variant=variant or None, set=changes))
 
 
 def foreign(plan: Plan, rules: Layout) -> dict[str, tuple[int, ...]]:
@@ -196,6 +196,28 @@ def test_an_option_that_says_nothing_is_remarked(tmp_path: Path) -> None:
     assert (found.assumed, found.idle) == ((), ("heads",))
     folder = import_file(tmp_path, Options(heads=4, size=512))  # with weights and without a config.json
     assert folder.plan.spec.family == found.plan.spec.family
+
+
+@pytest.mark.parametrize("layout", ["kl", "diffusers"])
+def test_a_codebook_stands_between_the_halves(layout: str, tmp_path: Path) -> None:
+    plan = plan_of("autoencoder/kl_f4@vq")
+    shapes = foreign(plan, layouts.find(layout)) | {"quantize.embedding.weight": (8192, 3)}
+    found = import_file(header(tmp_path / "vq.safetensors", shapes), Options())
+    assert not list(differences(plan, found.plan))
+
+
+def test_sizes_that_change_without_weights(tmp_path: Path) -> None:
+    plan = plan_of("autoencoder/kl_f4@vq", **WITHOUT_WEIGHTS)
+    shapes = foreign(plan, layouts.find("kl"))
+    found = import_file(header(tmp_path / "vq.safetensors", shapes), Options())
+    assert not list(differences(plan, found.plan))
+
+
+WITHOUT_WEIGHTS = {
+    "autoencoder.downsample": "avgpool",
+    "autoencoder.upsample": {"type": "nearest", "kernel": "none"},
+    "expect": {},
+}
 
 
 def test_other_groups_are_said(tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ def test_what_diffusers_cannot_express_of_the_shipped_specs(exported: Mapping[st
     small = {name: reasons.pop(name) for name in [*reasons] if name.startswith("tiny/")}
     assert all("dim" in paths for paths in small.values())  # 256 sinusoids, whatever the width
     assert reasons == {
+        "autoencoder/kl_f4@vq": "outputs autoencoder.encoder.output",
+        "autoencoder/kl_f4@vq-noattn": "outputs autoencoder.encoder.output",
         "unet/adm@64-to-256": "unet.image unet.levels[4].attention.num_heads",
         "unet/adm@128-to-512": "unet.image",
         "unet/adm@cond-128": "unet.levels[3].attention.num_heads",

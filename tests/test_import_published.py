@@ -193,6 +193,15 @@ def kl(z: int, factors: list[int], attention: list[int]) -> dict[str, Any]:
     return tree("first_stage_config", "ldm.models.autoencoder.AutoencoderKL", params)
 
 
+def vq(**change: Any) -> dict[str, Any]:
+    found = kl(3, [1, 2, 4], [])
+    model = found["model"]["params"]["first_stage_config"]
+    model |= {"target": "ldm.models.autoencoder.VQModelInterface"}
+    model["params"] |= {"n_embed": 8192}
+    model["params"]["ddconfig"] |= {"double_z": False} | change
+    return found
+
+
 FOUR = {"model_channels": 320, "channel_mult": [1, 2, 4, 4], "attention_resolutions": [4, 2, 1]}
 TEXT = {**FOUR, "num_heads": 8, "use_spatial_transformer": True, "transformer_depth": 1}
 PLAIN = {"in_channels": 3, "out_channels": 3, "channel_mult": [1, 2, 3, 4], "attention_resolutions": [8, 4, 2]}
@@ -231,6 +240,9 @@ TREES: dict[str, tuple[dict[str, Any], int, str]] = {
             adm_in_channels=2560), 2_259_526_660, "",
     ),
     "kl-f4": (kl(3, [1, 2, 4], []), 55_312_063, "autoencoder/kl_f4"),
+    "vq-f4": (vq(), 55_298_206, "autoencoder/kl_f4 --variant vq"),
+    "vq-f4, no attention": (vq(attn_type="none"), 53_194_910, "autoencoder/kl_f4 --variant vq-noattn"),
+    "vq-f4, no convolutions between levels": (vq(resamp_with_conv=False), 51_610_654, ""),
     "kl-f8": (kl(4, [1, 2, 4, 4], []), 83_653_863, "autoencoder/kl_f8"),
     "kl-f16": (kl(16, [1, 1, 2, 2, 4], [16]), 69_610_963, "autoencoder/kl_f16"),
     "kl-f32": (kl(64, [1, 1, 2, 2, 4, 4], [16, 8]), 103_880_131, "autoencoder/kl_f32"),

@@ -154,6 +154,21 @@ def test_links_lead_somewhere() -> None:
         assert not fragment or anchors.count(fragment) == 1, target
 
 
+def test_many_specs_are_counted_and_those_for_tests_come_last() -> None:
+    text = texts()["unet.md"]
+    (users,) = re.findall(r"^Used by (.*)\.$", text, re.MULTILINE)
+    assert users.startswith("[unet/adm](../../specs/unet/adm.yaml), ")
+    assert re.search(r" and \d+ more$", users)
+    assert "- `stem`: [unet/same_padding_unet]" in text
+    assert "[unet/unet_2015](../../specs/unet/unet_2015.yaml) and [tiny/padded_unet]" in text
+    assert "No shipped spec writes `eps` or `momentum`." in texts()["norms.md"]
+
+
+def test_examples_come_from_where_a_key_is_used() -> None:
+    assert "`image: [x, {input: low, resize: bilinear}]`" in texts()["dit.md"]  # no shipped spec has it there
+    assert "settings of [resnet](blocks.md#resnet)" in texts()["resample.md"]  # described once
+
+
 def test_usage_sees_extended_files_variants_and_inherited_settings(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text((ROOT / "specs" / "tiny" / "unet.yaml").read_text(encoding="utf-8"))
     (tmp_path / "own.yaml").write_text(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from netspec import tensors
 from netspec.fields import Param
@@ -11,12 +11,18 @@ from netspec.problems import Problem
 from netspec.registry import Component, Record
 from netspec.tensors import TensorType
 
+NumHeads: TypeAlias = Annotated[int | None, Param("number of heads; this or `head_dim` must be given", ge=1)]
+HeadDim: TypeAlias = Annotated[
+    int | None,
+    Param("channels of one head; alone it says how many there are, beside `num_heads` how wide q, k and v are", ge=1),
+]
+
 
 class Heads(Record):
     """How a width splits into attention heads: by their number, or by the width of one; both set the inner width."""
 
-    num_heads: Annotated[int | None, Param("number of heads", ge=1)] = None
-    head_dim: Annotated[int | None, Param("channels of one head", ge=1)] = None
+    num_heads: NumHeads = None
+    head_dim: HeadDim = None
 
     def count(self, channels: int) -> int:
         """The number of heads for a given width."""

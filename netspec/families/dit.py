@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from netspec.activations import Activation
+from netspec.attention import HeadDim, NumHeads
 from netspec.builder import Builder
 from netspec.errors import SpecPath
 from netspec.families import Denoiser
@@ -100,8 +101,8 @@ class DiT(Denoiser, name="dit"):
     ]
     hidden_size: Annotated[int, Param("width of the tokens", ge=1)]
     depth: Annotated[int, Param("number of blocks", ge=1, le=1024)]
-    num_heads: Annotated[int | None, Param("number of attention heads", ge=1)] = None
-    head_dim: Annotated[int | None, Param("channels of one head", ge=1)] = None
+    num_heads: NumHeads = None
+    head_dim: HeadDim = None
     mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of hidden_size", gt=0, le=1024)] = 4.0
     act: Annotated[Activation, Param("inside the MLP")] = choice("gelu", approximate="tanh")
     modulation: Annotated[ModulationRule, Param("how the conditioning vector enters the blocks")] = choice("adaln_zero")

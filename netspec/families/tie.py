@@ -112,6 +112,6 @@ def _other_shape(name: str, maps: tuple[int, int], mirror: str, mirrored: tuple[
         subject=f"`{name}`",
         help=(
             "halves mirror with `skip: {per: level, merge: add}`, `narrow: this_block` and a stem",
-            "or name the levels that do: `tie: {levels: [1, 2]}`",
+            "or name the levels that do: `tie: {levels: […]}`",
         ),
     )

@@ -14,7 +14,8 @@ USUAL_SIDE = 256  # of an image, where nothing says it
 @dataclass
 class Halves:
     """An encoder and a decoder that mirror each other. `attention` says for each level whether it has any; `inside`
-    are the channels on the network's side of `quant`, which `quant` says is there."""
+    are the channels on the network's side of `quant`, which `quant` says is there. The encoder makes `moments` numbers
+    for each of the latent: mean and log variance, or itself. `learned`: convolutions where sizes change."""
 
     channels: int
     out_channels: int
@@ -25,6 +26,8 @@ class Halves:
     middle: bool = True
     quant: bool = True
     inside: int | None = None
+    moments: int = 2
+    learned: bool = True
     groups: int = 32
     act: str = "silu"
     size: int = USUAL_SIDE
@@ -45,7 +48,7 @@ class Halves:
                 "latent": ["batch", self.latent, "rows", "columns"],
             },
             "outputs": {
-                "moments": ["batch", 2 * self.latent, *smaller],
+                "moments": ["batch", self.moments * self.latent, *smaller],
                 "decoded": ["batch", self.out_channels, *larger],
             },
             "dims": {"batch": BATCH, "height": pixels, "width": pixels, "rows": ranges, "columns": ranges},
@@ -55,8 +58,9 @@ class Halves:
                 "decoder": {"exporter": "onnx", "outputs": ["decoded"]},
             },
         }
-        comments = {"image": "-1 to 1", "latent": "a sample of the moments", "moments": "mean and log variance"}
-        return Draft(data, comments)
+        sampled = {"latent": "a sample of the moments", "moments": "mean and log variance"}
+        quantised = {"latent": "entries of the codebook", "moments": "a latent, before it is quantised"}
+        return Draft(data, {"image": "-1 to 1"} | (sampled if self.moments == 2 else quantised))
 
     def _family(self) -> dict[str, Any]:
         norm = {"groups": self.groups, "eps": 1e-6}
@@ -71,12 +75,13 @@ class Halves:
             "attention": {"num_heads": 1, "norm": norm},
             "mid": {"attention": "full"} if self.middle else {},
             "head": {"norm": norm},
-            "downsample": {"type": "conv", "padding": "asymmetric"},
+            "downsample": {"type": "conv", "padding": "asymmetric"} if self.learned else "avgpool",
+            "upsample": "nearest" if self.learned else {"type": "nearest", "kernel": "none"},
         }
         if not self.quant:
             data["quant"] = "none"
         elif self.inside not in (None, self.latent):
-            data |= {"encoder": {"channels": 2 * (self.inside or 0)}, "decoder": {"channels": self.inside}}
+            data |= {"encoder": {"channels": self.moments * (self.inside or 0)}, "decoder": {"channels": self.inside}}
         if not self.middle and not any(self.attention):
             del data["attention"]
         return data

@@ -98,6 +98,7 @@ class TamingAutoencoder(Target, of="autoencoder.AutoencoderKL"):
 
     part, targets = "autoencoder", ("autoencoder.AutoencoderKL", "autoencoder.AutoencoderKLInferenceWrapper")
     defaults = MappingProxyType({"embed_dim": None})
+    moments: ClassVar[int] = 2  # numbers of the encoder for each of the latent
     halves = MappingProxyType(
         {
             "double_z": True, "dropout": 0.0, "resamp_with_conv": True, "attn_resolutions": [],
@@ -118,15 +119,16 @@ class TamingAutoencoder(Target, of="autoencoder.AutoencoderKL"):
             blocks=inner.number("num_res_blocks"),
             middle=inner.among("attn_type", *kinds, why="no such attention here") != "none",
             inside=inner.number("z_channels"),
+            moments=cls.moments,
+            learned=bool(inner["resamp_with_conv"]),
             groups=options.groups or 32,
             size=side,
         )
         inner.ignore("dropout")  # no published autoencoder has any
-        inner.among("double_z", True, why="an encoder that gives no mean and variance")
         config.ignore("lossconfig", "monitor", "ckpt_path", "ignore_keys", "image_key", "colorize_nlabels")  # training
+        inner.among("double_z", cls.moments == 2, why="an encoder of another kind of autoencoder")
         inner.without(
             {
-                "resamp_with_conv": (True, "sizes change without a convolution"),
                 "tanh_out": (False, "the image is squashed to -1 to 1"),
                 "use_linear_attn": (False, "linear attention"),
                 "give_pre_end": (False, "the last layers are left out"),
@@ -134,6 +136,19 @@ class TamingAutoencoder(Target, of="autoencoder.AutoencoderKL"):
         )
         config.finish()
         return halves.draft(options)
+
+
+class TamingQuantiser(TamingAutoencoder, of="autoencoder.VQModel"):
+    """The same with a codebook between the halves, which is no part of either."""
+
+    targets = ("autoencoder.VQModel", "autoencoder.VQModelInterface")
+    moments = 1
+
+    @classmethod
+    def to_spec(cls, config: Config, options: Options) -> Draft:
+        config.ignore("n_embed", "remap", "sane_index_shape")  # of the codebook
+        config.ignore("batch_resize_range", "scheduler_config", "lr_g_factor", "use_ema")  # training
+        return super().to_spec(config, options)
 
 
 def read(parsed: Document, options: Options) -> tuple[Draft, str]:
@@ -189,7 +204,8 @@ def _none(parsed: Document, found: Mapping[str, Any], options: Options) -> Diagn
     name = parsed.source.name
     if found:
         return Diagnostic("NS640", f"{name} has no part `{options.part}`", help=(f"it has: {', '.join(found)}",))
-    help = "known are `target: ….openaimodel.UNetModel` and `target: ….autoencoder.AutoencoderKL`"
+    known = [f"`target: ….{each.cls}`" for each in importers().values() if issubclass(each, Target)]
+    help = f"known are {', '.join(known)}"
     return Diagnostic("NS640", f"{name} describes no network that netspec knows", help=(help,))
 
 

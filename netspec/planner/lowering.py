@@ -8,14 +8,14 @@ from types import MappingProxyType
 from netspec import tensors
 from netspec.builder import Builder
 from netspec.embeds import Embed
-from netspec.errors import Diagnostic, Label, SpecPath, path_text, raise_all
+from netspec.errors import Diagnostic, Label, Span, SpecPath, path_text, raise_all
 from netspec.families import Denoiser
 from netspec.fields import Param
 from netspec.plan import Node, Plan, Value, needed
 from netspec.planner import shapes, sizes
 from netspec.planner.expectations import unmet
 from netspec.planner.placing import diagnose
-from netspec.registry import references, referred
+from netspec.registry import declared, references, referred
 from netspec.spec import Input, Spec
 from netspec.tensors import TensorType
 
@@ -68,48 +68,82 @@ def _input_problems(spec: Spec, inputs: Mapping[str, TensorType]) -> Iterator[Di
     mains = spec.family.mains(spec, inputs)
     if isinstance(spec.family, Denoiser):
         yield from _image_problems(spec, spec.family, mains)
-    for name in mains:
-        if name not in inputs:
-            yield _absent(spec, "NS203", "input", name)
-        elif inputs[name].layout != shapes.takes(spec):
-            yield shapes.no_image(spec, name)
     used = {*mains, *spec.embedded, *referred(spec.family)}
-    for name in inputs:
-        if name not in used:
-            yield Diagnostic(
-                "NS204",
-                f"input `{name}` is not used",
-                spec.place(("inputs", name)).key,
-                "nothing reads it",
-                help=(f"embed it (`conditioning: {{{name}: …}}`), or name it as the `context` of a transformer",),
-                path=f"inputs.{name}",
-            )
+    absent = [name for name in mains if name not in inputs]
+    unused = [name for name in inputs if name not in used]
+    if len(absent) == len(unused) == 1:
+        yield _misnamed(spec, "input", absent[0], unused[0], spec.place(("inputs", unused[0])).key)
+    else:
+        yield from (_absent(spec, "input", name) for name in absent)
+        yield from (_unused(spec, name) for name in unused)
+    for name in mains:
+        if name in inputs and inputs[name].layout != shapes.takes(spec):
+            yield shapes.no_image(spec, name)
+
+
+def _unused(spec: Spec, name: str) -> Diagnostic:
+    help = f"embed it (`conditioning: {{{name}: …}}`), or name it as the `context` of a transformer"
+    if not isinstance(spec.family, Denoiser):
+        help = f"take it out, or let a part of `{spec.family.name}` read it"
+    path = ("inputs", name)
+    return Diagnostic(
+        "NS204",
+        f"input `{name}` is not used",
+        spec.place(path).key,
+        "nothing reads it",
+        help=(help,),
+        path=path_text(path),
+    )
 
 
 def _output_problems(spec: Spec) -> Iterator[Diagnostic]:
     """NS216 for every output that the family makes and the spec lacks, NS314 for every one that nothing makes."""
     made = spec.family.makes(spec)
-    for name in made:
-        if name not in spec.outputs:
-            yield _absent(spec, "NS216", "output", name)
-    for name in spec.outputs:
-        if name not in made:
-            makes = " and ".join(f"`{each}`" for each in made) or "nothing"
-            yield Diagnostic(
-                "NS314",
-                f"`{spec.family.name}` does not make the output `{name}`",
-                shapes.written(spec, name),
-                f"it makes {makes}",
-                help=(f"take it out, or give it the name of what `{spec.family.name}` makes",),
-                path=f"outputs.{name}",
-            )
+    absent = [name for name in made if name not in spec.outputs]
+    unmade = [name for name in spec.outputs if name not in made]
+    if len(absent) == len(unmade) == 1:
+        yield _misnamed(spec, "output", absent[0], unmade[0], shapes.written(spec, unmade[0]))
+        return
+    yield from (_absent(spec, "output", name) for name in absent)
+    for name in unmade:
+        makes = " and ".join(f"`{each}`" for each in made) or "nothing"
+        yield Diagnostic(
+            "NS314",
+            f"`{spec.family.name}` does not make the output `{name}`",
+            shapes.written(spec, name),
+            f"it makes {makes}",
+            help=(f"take it out, or give it the name of what `{spec.family.name}` makes",),
+            path=f"outputs.{name}",
+        )
 
 
-def _absent(spec: Spec, code: str, what: str, name: str) -> Diagnostic:
+_UNKNOWN = {"input": "NS203", "output": "NS216"}
+
+
+def _misnamed(spec: Spec, what: str, wanted: str, given: str, span: Span | None) -> Diagnostic:
+    """For the one name that the family's own default gives, and the one that the spec has instead."""
+    family = spec.family
+    verb = "reads" if what == "input" else "makes"
+    parts = [
+        f"or write `{field}: {{{what}: {given}}}` in `{family.name}`"
+        for field in declared(type(family))
+        if getattr(getattr(family, field), what, None) == wanted
+    ]
+    return Diagnostic(
+        _UNKNOWN[what],
+        f"unknown {what} `{wanted}`",
+        span,
+        f"`{family.name}` {verb} `{wanted}`",
+        help=(", ".join([f"call it `{wanted}`", *parts]),),
+        path=f"{what}s.{given}",
+    )
+
+
+def _absent(spec: Spec, what: str, name: str) -> Diagnostic:
     """For a name that the family's own default gives, where the spec's names differ."""
     family = spec.family.name
     return Diagnostic(
-        code,
+        _UNKNOWN[what],
         f"unknown {what} `{name}`",
         spec.place((family,)).key,
         f"`{family}` needs it",

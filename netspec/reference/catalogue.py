@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netspec import conventions, registry, schema
-from netspec.fields import Choice, Either, Field, FieldType, ListOf, Optional, RecordOf, Slot
+from netspec.fields import Choice, Either, Field, FieldType, ListOf, Optional, RecordOf, Scalar, Slot
 from netspec.reference import words
 from netspec.reference.examples import example, own
 from netspec.reference.usage import Usage
@@ -112,7 +112,7 @@ class _Catalogue:
 
     def _section(self, cls: type[Record], title: str, where: str, shown: str = "", depth: int = 2) -> Section:
         definition = schema.def_name(cls)
-        holders = tuple(self.usage.components.get(definition, ())) if issubclass(cls, Component) and cls.tag else None
+        holders = tuple(self.usage.components.get(definition, ())) if words.has_section(cls) else None
         if issubclass(cls, Component) and cls.kind == "family":
             holders = tuple(self.usage.components.get(definition, ()))
         keys = tuple(self._key(cls, field, where) for field in declared(cls).values())
@@ -122,13 +122,15 @@ class _Catalogue:
         """The records inside a record, each under the path where it is written."""
         for field in declared(cls).values():
             for record, title in _records(field.type, f"{where}.{field.name}"):
+                if words.has_section(record):
+                    continue
                 yield self._section(record, title, title, depth=depth)
                 yield from self._nested(record, title, depth)
 
     def _key(self, cls: type[Record], field: Field, where: str) -> Key:
         definition = schema.def_name(cls)
         inherited = f"; settings start from `{field.param.inherits}` of the family" if field.param.inherits else ""
-        shown = example(cls, field, self.usage)
+        shown = example(cls, field, self.usage, self._alike(field))
         return Key(
             name=field.name,
             meaning=field.param.doc + inherited,
@@ -137,6 +139,14 @@ class _Catalogue:
             example=f"{field.name}: {flow(shown)}",
             specs=tuple(name for name in self.usage.keys.get((definition, field.name), ()) if name in self.among),
         )
+
+    def _alike(self, field: Field) -> list[tuple[str, str]]:
+        """The places where a key of the same name takes the same; numbers have bounds of their own."""
+        if isinstance(_bare(field.type), Scalar):
+            return []
+        records = dict.fromkeys(record for record, _ in self.homes)
+        same = [each for each in records if (other := declared(each).get(field.name)) and other.type == field.type]
+        return [(schema.def_name(each), field.name) for each in same]
 
     def _other_defaults(self, definition: str, field: Field) -> Iterator[str]:
         """What conventions, and places that hold the component, make of the default."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from netspec import document, registry, schema
 from netspec.fields import Choice, Either, Field, FieldType, ListOf, Optional, Param, RecordOf, Scalar, Slot, Words
-from netspec.reference.usage import Usage
+from netspec.reference.usage import Place, Usage
 from netspec.reference.words import flow
 from netspec.registry import Component, Record, declared, named
 
@@ -21,12 +21,16 @@ def own(cls: type[Record]) -> Any:
     return document.loads(f"example: {cls.example}").data["example"]
 
 
-def example(cls: type[Record], field: Field, usage: Usage) -> Any:
-    """A value of one key that is valid and short, and not the default where one can be found."""
+def example(cls: type[Record], field: Field, usage: Usage, alike: Iterable[Place] = ()) -> Any:
+    """A value of one key that is valid and short, and not the default where one can be found: from the component's own
+    example, or from what shipped specs write there, else at the places that are `alike`."""
     given = own(cls)
     if isinstance(given, Mapping) and field.name in given:
         return given[field.name]
-    return shortest(usage.values.get((schema.def_name(cls), field.name), ()), field) or made(field.type, field)
+    for place in ((schema.def_name(cls), field.name), *alike):
+        if found := shortest(usage.values.get(place, ()), field):
+            return found
+    return made(field.type, field)
 
 
 def shortest(values: Iterable[Any], field: Field) -> Any:

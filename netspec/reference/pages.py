@@ -10,10 +10,12 @@ from netspec import registry, schema
 from netspec.reference import catalogue, top
 from netspec.reference.catalogue import Key, Page, Section
 from netspec.reference.usage import Usage, usage
-from netspec.reference.words import anchor, listed
+from netspec.reference.words import anchor, code, listed
 
 _NOTICE = "<!-- Written by `python -m netspec.reference`; edit the docstrings and `Param`s that it reads. -->"
 _TITLE = "The netspec language"
+_NAMED = 4  # specs that an entry names where there are many
+_FOR_TESTS = "tiny/"
 _SOURCE = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
 
@@ -65,9 +67,10 @@ def _section(section: Section, used: Usage) -> Iterator[str]:
         yield f"Used by {_specs(section.holders, used.specs)}."
     if section.keys:
         yield "\n".join(_table(section.keys))
-        yield "\n".join(
-            ["Written by", "", *(f"- `{key.name}`: {_specs(key.specs, used.specs)}" for key in section.keys)]
-        )
+    if written := [key for key in section.keys if key.specs]:
+        yield "\n".join(["Written by", "", *(f"- `{key.name}`: {_specs(key.specs, used.specs)}" for key in written)])
+    if idle := [code(key.name) for key in section.keys if not key.specs]:
+        yield f"No shipped spec writes {listed(idle)}."
 
 
 def _table(keys: Collection[Key]) -> Iterator[str]:
@@ -79,15 +82,15 @@ def _table(keys: Collection[Key]) -> Iterator[str]:
 
 
 def _specs(names: Collection[str], all_names: Collection[str]) -> str:
-    """The specs by name; those that are missing where these are fewer."""
-    missing = [name for name in all_names if name not in names]
+    """The specs by name: all, or the first few; published networks before those for tests."""
     if not names:
         return "no shipped spec"
-    if not missing:
+    if set(names) >= set(all_names):
         return "every shipped spec"
-    if len(names) > 3 * len(missing):
-        return f"every shipped spec but {listed(map(_spec, missing), 'and')}"
-    return listed(map(_spec, names), "and")
+    ordered = sorted(names, key=lambda name: (name.startswith(_FOR_TESTS), name))
+    more = len(ordered) - _NAMED if len(ordered) > _NAMED + 1 else 0
+    shown = [*map(_spec, ordered[: _NAMED if more else None]), *([f"{more} more"] if more else [])]
+    return listed(shown, "and")
 
 
 def _spec(name: str) -> str:

@@ -18,7 +18,12 @@ _INTRODUCTION = """A spec is one YAML file: data only, no tags, aliases, merge k
 `1e-4` is a number, `no` and `on` are words. The word `none` switches a part off.
 
 Later layers win: defaults, the convention, `extends`, the file, a variant, `--set`. Mappings merge, lists and scalars
-replace. An unknown key is an error, at every level."""  # fmt: skip  # noqa: E501
+replace, `none` takes a named entry out. A path names one value: `dit.depth`, `unet.levels[2].channels`; variants and
+`--set` are written so, and messages say it. An unknown key is an error, at every level.
+
+What an input is for is said where it is used. `conditioning` embeds inputs into one vector; `context`, `mask` and `ids`
+name the inputs that are these. What is left, with a height and a width (or tokens, for a network of tokens), is the
+image."""  # fmt: skip  # noqa: E501
 
 
 def page(root: Node, usage: Usage) -> Page:

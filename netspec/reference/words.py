@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING
-from typing import Any
+from typing import Any, TypeGuard
 
 from netspec.fields import Choice, Either, Field, FieldType, ListOf, Optional, Param, RecordOf, Scalar, Slot, Words
+from netspec.registry import Component, Record
 
 _INDICATORS = re.compile(r"[:#\[\]{},&*!|>'\"%@`]")
 _NUMERIC = re.compile(r"[-+.]?\d")
@@ -63,6 +64,11 @@ def takes(field: Field, where: str, page: Page) -> str:
     return _takes(field.type, field.param, f"{where}.{field.name}", page)
 
 
+def has_section(record: type[Record]) -> TypeGuard[type[Component]]:
+    """Whether a record is a component that a spec can name: it is described under its name."""
+    return issubclass(record, Component) and bool(record.tag)
+
+
 def _takes(kind: FieldType, param: Param, title: str, page: Page) -> str:
     match kind:
         case Optional(item):
@@ -80,6 +86,8 @@ def _takes(kind: FieldType, param: Param, title: str, page: Page) -> str:
         case Either(items):
             return "; or ".join(_takes(item, param, title, page) for item in items)
         case RecordOf(record):
+            if has_section(record):
+                return f"settings of [{record.name}]({page(record.kind).partition('#')[0]}#{anchor(record.name)})"
             short = f"; a bare value is its `{record.shorthand}`" if record.shorthand else ""
             return f"[settings](#{anchor(title)}){short}"
         case Slot(base):

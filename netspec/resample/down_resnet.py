@@ -24,7 +24,7 @@ class ResnetDown(Downsample, name="resnet"):
 
     example = "resnet"
 
-    block: Annotated[Resnet, Param("the block; starts from the family's `block`", inherits="block")] = settings()
+    block: Annotated[Resnet, Param("the block", inherits="block")] = settings()
 
     def check(self, x: TensorType, c: TensorType | None = None, *, channels: int | None = None) -> Iterator[Problem]:
         yield from within("block", self.block.check(x, c, channels=channels or x.channels))

@@ -22,6 +22,7 @@ _TOKENS = tensors.tokens(tensors.fixed(2), tensors.fixed(7), 24)
 class Projection(Wiring):
     """Tokens (N, T, D) or vectors (N, D) at another width."""
 
+    role = "stem"
     trial = (_TOKENS,)
     trial_channels = 32
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 # From the first to know to the last; a module imports modules of earlier rows, and of its own name. Modules of one row
 # know nothing of each other. Below the line torch may be imported at module level.
 ROWS = (
-    ("errors", "tensors", "fields", "problems", "validation.synonyms", "shipped"),
+    ("errors", "tensors", "fields", "problems", "roles", "validation.synonyms", "shipped"),
     (
         "schema_root",
         "document.scalars",
@@ -29,7 +29,7 @@ ROWS = (
         "bundle.atomic",
     ),
     ("document.refusals", "render.reports", "plan", "shorthands"),
-    ("document.composer", "render", "target", "planner.expectations"),
+    ("document.composer", "render", "readiness", "target", "planner.expectations"),
     ("document", "weights.header"),
     ("embedded", "conventions", "layers", "validation.locating", "validation.reading", "schema", "inherit"),
     ("activations", "norms", "modulations"),
@@ -54,6 +54,7 @@ ROWS = (
     ("ops",),
     ("module",),
     ("graph",),
+    ("precision",),
     ("weights",),
     ("parity",),
     ("deployment",),

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from netspec import api, shipped
+
 ROOT = Path(__file__).parent.parent.parent
 BLOCK = re.compile(r"^```console\n(?P<body>\$ netspec .*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -77,3 +79,22 @@ def test_readme_python_runs(code: str, folder: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_table_names_every_spec_and_its_counts() -> None:
+    _, _, table = (ROOT / "README.md").read_text(encoding="utf-8").partition("| specs | parameters | source |\n")
+    named: set[str] = set()
+    for row in re.findall(r"^\| (`\w+/\w+`.*)\|$", table.partition("\n\n")[0], re.MULTILINE):
+        words = re.findall(r"`([a-z_]+/)?([a-z0-9_]+)`", row.partition(":")[0])
+        folder = words[0][0]
+        specs = {f"{folder}{word}" for _, word in words} & set(shipped.names())
+        counts = {count for name in specs for count in counts_of(name)}
+        named |= specs
+        assert {int(number.replace(",", "")) for number in re.findall(r"\d+(?:,\d{3})+", row)} <= counts, row
+    assert named == {name for name in shipped.names() if not name.startswith("tiny/")}
+
+
+def counts_of(name: str) -> set[int]:
+    """Trained and fixed numbers of a shipped spec and of its variants."""
+    plans = [api.lower(api.load(name, variant=variant)) for variant in (None, *api.load(name).variants)]
+    return {count for plan in plans for count in (plan.cost.params, plan.cost.frozen)}

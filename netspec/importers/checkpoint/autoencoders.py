@@ -6,6 +6,9 @@ from netspec.importers import Draft
 from netspec.importers.autoencoders import Halves
 from netspec.importers.checkpoint import Ask, Kind, Shapes
 
+CODEBOOK = "quantize."  # stands between the halves
+CONVOLUTIONS = ("downsample.conv.weight", "downsamplers.0.conv.weight")
+
 
 class Taming(Kind, part="autoencoder"):
     """Both halves under the names of latent diffusion; levels of the decoder count from full resolution, too."""
@@ -17,7 +20,7 @@ class Taming(Kind, part="autoencoder"):
         "decoder.norm_out.weight",
     )
     words = "an autoencoder of latent diffusion"
-    beside = ("loss.",)
+    beside = ("loss.", CODEBOOK)
 
     @classmethod
     def draft(cls, shapes: Shapes, ask: Ask) -> Draft:
@@ -42,6 +45,7 @@ class DiffusersAutoencoder(Kind, part="autoencoder"):
         "decoder.conv_norm_out.weight",
     )
     words = "an autoencoder of diffusers"
+    beside = (CODEBOOK,)
 
     @classmethod
     def draft(cls, shapes: Shapes, ask: Ask) -> Draft:
@@ -71,5 +75,7 @@ def _draft(shapes: Shapes, widths: list[int], attention: list[bool], blocks: int
         middle=middle,
         quant=quant,
         inside=inside,
+        moments=shapes["encoder.conv_out.weight"][0] // inside,
+        learned=len(widths) == 1 or any(name.endswith(CONVOLUTIONS) for name in shapes),
         groups=ask.groups,
     ).draft(ask.options)
