@@ -13,47 +13,108 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from exporters.lowering import FLAVOURS, Flavour, emit, pack
-from exporters.onnx import runtime
+from exporters.onnx import contrib, twin
+from exporters.quantize import BLOCK, SCHEMES, SQNR, Scheme, Settings, quantise, refusals, tolerance
 from netspec.errors import Diagnostic
 from netspec.target import ExportRequest, Runner, Target
 
 
 class OnnxExporter(Target):
-    """ONNX for a general runtime. `flavour` names the operators to prefer: see `exporters.lowering.FLAVOURS`."""
+    """ONNX for a general runtime.
+
+    flavour: the operators to prefer: see `exporters.lowering.FLAVOURS`.
+    weights_only: layers in few bits keep their activations in float.
+    calibration, sqnr, block: see `exporters.quantize.Settings`.
+    """
 
     name: ClassVar[str] = "onnx"
 
     file: ClassVar[str] = "model.onnx"
 
-    precisions: ClassVar[Mapping[str, str]] = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16"}
+    precisions: ClassVar[Mapping[str, str]] = {
+        "fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "int8": "fp32", "int4": "fp32",
+    }  # fmt: skip
 
-    def __init__(self, flavour: str | Flavour = "ort-cpu") -> None:
+    engine: ClassVar[str] = "exporters.onnx.engine:OrtEngine"
+
+    def __init__(
+        self,
+        flavour: str | Flavour = "ort-cpu",
+        weights_only: bool = False,
+        calibration: str | None = None,
+        sqnr: float = SQNR,
+        block: int = BLOCK,
+    ) -> None:
         self.flavour = flavour
+        self.weights_only = weights_only
+        self.settings = Settings(calibration, sqnr, block)
 
     def requires(self, request: ExportRequest) -> Iterator[Diagnostic]:
         if not isinstance(self.flavour, Flavour) and self.flavour not in list(FLAVOURS):  # a spec may hold anything
             known = ", ".join(FLAVOURS)
             yield Diagnostic(code="NS508", message=f"no flavour `{self.flavour}`", help=(f"one of: {known}",))
+        yield from refusals(self.settings)
+        if not isinstance(self.weights_only, bool):
+            yield Diagnostic("NS561", f"`weights_only: {self.weights_only}` means nothing", help=("true or false",))
+        elif {"int8", "int4"} <= _used(request) and not self.weights_only:
+            yield Diagnostic("NS561", "int4 beside int8 is of weights alone", help=("say `weights_only: true`",))
+
+    def tolerance(self, request: ExportRequest) -> float | None:
+        return tolerance(self.settings) if _few_bits(request) else None
 
     def export(self, request: ExportRequest, folder: Path) -> tuple[Path, ...]:
-        flavour = FLAVOURS[self.flavour] if isinstance(self.flavour, str) else self.flavour
+        flavour = self._flavour
+        if _few_bits(request):
+            return quantise(request, folder, flavour, self._scheme(request, flavour), self.settings).files
         path = folder / self.file
         ir.save(emit(request, flavour, pack(request, folder)), path)
         return (path,)
 
     def rebind(self, request: ExportRequest, before: Path, folder: Path) -> None:
+        if _few_bits(request):  # scales follow from the weights
+            self.run(request, folder)
+            return
         shutil.copyfile(before / self.file, folder / self.file)
         pack(request, folder)
 
     def ensures(self, request: ExportRequest, files: tuple[Path, ...]) -> Iterator[Diagnostic]:
-        for path in files[:1]:
-            try:
-                check(path)
-            except (DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-                yield Diagnostic(code="NS509", message=f"{path.name} is no valid ONNX: {error}")
+        yield from invalid(files[0])
+        if twin.proves(request):
+            yield from twin.differences(files[0], request, self._flavour)
 
     def runner(self, graph: Path) -> Runner:
-        return runtime.Runner(graph)
+        return twin.runner(graph)
+
+    def twin(self, request: ExportRequest) -> Runner | None:
+        return twin.exact(request, self._flavour) if twin.proves(request) else None
+
+    @property
+    def _flavour(self) -> Flavour:
+        return FLAVOURS[self.flavour] if isinstance(self.flavour, str) else self.flavour
+
+    def _scheme(self, request: ExportRequest, flavour: Flavour) -> Scheme:
+        if not self.weights_only and "int4" not in _used(request):
+            return SCHEMES["ort-int8"]
+        return SCHEMES["blocks" if flavour.name == "portable" else "ort-blocks"]
+
+
+def _used(request: ExportRequest) -> frozenset[str]:
+    return frozenset() if request.precision is None else request.precision.uses
+
+
+def _few_bits(request: ExportRequest) -> bool:
+    return request.precision is not None and bool(request.precision.quantised)
+
+
+def invalid(path: Path) -> Iterator[Diagnostic]:
+    """NS509 where ONNX's own checker refuses a file."""
+    try:
+        check(path)
+    except (DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        yield Diagnostic(code="NS509", message=f"{path.name} is no valid ONNX: {error}")
+        return
+    for problem in contrib.problems(onnx.load(path, load_external_data=False)):
+        yield Diagnostic(code="NS509", message=f"{path.name} is no valid ONNX: {problem}")
 
 
 def check(path: Path) -> None:

@@ -12,16 +12,34 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+from onnx import TensorProto
 
 
 def session(path: Path, threads: int = 0, optimize: bool = True) -> onnxruntime.InferenceSession:
     """A CPU session on a file; weights are mapped by ONNX Runtime, so size does not matter."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors: warnings about symbolic names are no concern of the user
+    settings = options(threads, onnx.load(path, load_external_data=False))
     if not optimize:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(os.fspath(path), settings, providers=["CPUExecutionProvider"])
+
+
+def options(threads: int = 0, model: onnx.ModelProto | None = None) -> onnxruntime.SessionOptions:
+    """Settings of every session here.
+
+    A graph with float8 keeps its Q and DQ where they are: ONNX Runtime moves them past Transpose and then refuses it.
+    """
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.log_severity_level = 3  # errors: warnings about symbolic names are no concern of the user
+    if model is not None and any(each.data_type == TensorProto.FLOAT8E4M3FN for each in model.graph.initializer):
+        settings.add_session_config_entry("session.disable_quant_qdq", "1")
+    return settings
+
+
+def accepted(runner: onnxruntime.InferenceSession, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inputs that a graph has, in the types that it declares."""
+    declared = {value.name: _NUMPY[value.type] for value in runner.get_inputs()}
+    return {name: array.astype(declared[name], copy=False) for name, array in inputs.items() if name in declared}
 
 
 class Runner:
@@ -33,8 +51,7 @@ class Runner:
 
     def __call__(self, inputs: Mapping[str, np.ndarray], extra_outputs: Sequence[str] = ()) -> Mapping[str, np.ndarray]:
         """Outputs by name. Numbers are given in the precision that the graph declares."""
-        declared = {value.name: _NUMPY[value.type] for value in self.session.get_inputs()}
-        arrays = {name: array.astype(declared[name], copy=False) for name, array in inputs.items() if name in declared}
+        arrays = accepted(self.session, inputs)
         if extra_outputs:
             return run(self.path, arrays, extra_outputs)
         names = [value.name for value in self.session.get_outputs()]
@@ -68,16 +85,23 @@ def run(
     return dict(zip(wanted, results, strict=True))
 
 
+def exposing(model: onnx.ModelProto, extra_outputs: Sequence[str]) -> onnx.ModelProto:
+    """The graph with more of its values as outputs; names that it does not have are left out."""
+    wider = onnx.ModelProto()
+    wider.CopyFrom(model)
+    present = {value.name for value in model.graph.output}
+    known = {value.name: value for value in model.graph.value_info}
+    wider.graph.output.extend(known[name] for name in extra_outputs if name in known and name not in present)
+    return wider
+
+
 @contextmanager
 def _exposing(path: Path, extra_outputs: Sequence[str]) -> Iterator[Path]:
     """A graph beside `path` (weights are found relative to it) that also returns the values asked for."""
     if not extra_outputs:
         yield path
         return
-    model = onnx.load(path, load_external_data=False)
-    present = {value.name for value in model.graph.output}
-    known = {value.name: value for value in model.graph.value_info}
-    model.graph.output.extend(known[name] for name in extra_outputs if name in known and name not in present)
+    model = exposing(onnx.load(path, load_external_data=False), extra_outputs)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".exposing-", suffix=".onnx")
     try:
         with os.fdopen(handle, "wb") as file:
