@@ -1,6 +1,6 @@
 """Every form of a flavour, side by side in one run on ONNX Runtime's CPU provider; results: docs/onnx-flavours.md.
 
-    python benchmarks/lowering_flavours.py [--rounds 101] [--network-rounds 15] [--only fragments|networks]
+    python benchmarks/lowering_flavours.py [--rounds 101] [--network-rounds 15] [--only fragments|networks|CHOICE]
 
 First each choice on the fragments where it matters, then whole networks: a U-Net with Stable Diffusion's blocks and a
 DiT with adaLN-Zero, hand-written so that the file needs only the emitter. Each form is exported and loaded; then all
@@ -19,15 +19,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exporters.lowering import FLAVOURS, ORT_CPU, PORTABLE, Flavour
-from exporters.onnx.exporter import OnnxExporter
+from exporters.lowering import FLAVOURS, ORT_CPU, PORTABLE, Flavour, Slot, emit
 from netspec import ops
-from netspec.target import ExportRequest, Port, Slot
+from netspec.target import ExportRequest, Port
 
 
 class Resnet(nn.Module):
@@ -226,16 +226,11 @@ CHOICES: Mapping[str, Mapping[str, Flavour]] = {
         "operator (Attention-23)": ORT_CPU,
         "contrib (MultiHeadAttention)": FLAVOURS["ort-cpu-contrib"],
     },
+    "conv": {form: replace(ORT_CPU, conv=form) for form in ("direct", "winograd")},
     "linear": {form: replace(ORT_CPU, linear=form) for form in ("matmul", "gemm")},
     "gelu": {form: replace(ORT_CPU, gelu=form) for form in ("operator", "decomposed")},
-    "silu": {
-        "decomposed": replace(ORT_CPU, silu="decomposed"),
-        "operator (Swish-24)": replace(ORT_CPU, silu="operator", opset=24),
-    },
-    "modulation": {
-        "apart": replace(ORT_CPU, fused_modulation=False),
-        "fused": replace(ORT_CPU, fused_modulation=True),
-    },
+    "silu": {"decomposed": ORT_CPU, "operator (Swish-24)": replace(ORT_CPU, silu="operator", opset=24)},
+    "modulation": {"apart": ORT_CPU, "fused": replace(ORT_CPU, fused_modulation=True)},
 }
 
 
@@ -272,6 +267,10 @@ def fragments() -> Iterator[tuple[str, str, nn.Module, Tensor, Tensor]]:
         norm = Calls(lambda m, x, y: F.silu(m.b(x)) + y, b=nn.GroupNorm(32, x.shape[1]))
         yield "group_norm", f"norm and silu {tuple(x.shape)}", norm, x, x.clone()
         yield "silu", f"norm and silu {tuple(x.shape)}", norm, x, x.clone()
+    for n, channels, side in ((1, 320, 32), (1, 640, 16), (1, 1280, 8), (4, 128, 32), (4, 256, 16), (1, 128, 256)):
+        x, y = torch.randn(n, channels, side, side), torch.randn(n, channels, side, side)
+        conv = Calls(lambda m, x, y: m.b(x) + y, b=nn.Conv2d(channels, channels, 3, padding=1))
+        yield "conv", f"3x3 {tuple(x.shape)}", conv, x, y
     large = torch.randn(1, 4096, 320)
     for label, x, y, heads in (
         ("self 4096", large, large, 8),
@@ -305,7 +304,9 @@ def fragment_request(model: nn.Module, x: Tensor, y: Tensor) -> ExportRequest:
     same = x.shape == y.shape
     shapes = dynamic(x, "s"), dynamic(y, "s" if same else "c")
     ports = [Port(name, shape, torch.float32) for name, shape in zip("xy", shapes, strict=True)]
-    return ExportRequest(model, ports, (Port("out", shapes[0], torch.float32),), "fragment")
+    multiples = {shapes[0][axis]: 4 for axis in (2, 3)} if x.ndim == 4 else {}  # of an image: whole tiles
+    out = Port("out", shapes[0], torch.float32)
+    return ExportRequest(model, ports, (out,), "fragment", multiples=multiples)  # type: ignore[arg-type]  # names
 
 
 def quiet_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
@@ -329,12 +330,13 @@ def compare(
     arrays = {port.name: x.numpy() for port, x in zip(request.inputs, tensors, strict=True)}
     with tempfile.TemporaryDirectory() as temporary, torch.no_grad():
         folder = Path(temporary)
-        request = replace(request, weights=write_weights(model, folder / "weights.bin"))
+        slots = write_weights(model, folder / "weights.bin")
         expected = model(*tensors).numpy()
         runs: dict[str, Callable[[], object]] = {"torch eager": lambda: model(*tensors)}
         notes = {"torch eager": ""}
         for number, (form, flavour) in enumerate(flavours.items()):
-            (path,) = OnnxExporter(flavour).run(replace(request, file_name=str(number)), folder)
+            path = folder / f"{number}.onnx"
+            ir.save(emit(request, flavour, slots), path)
             start = time.perf_counter()
             runner = quiet_session(path, threads)
             load = time.perf_counter() - start
@@ -362,6 +364,7 @@ NETWORKS: Mapping[str, Flavour] = {
     "ort-cpu": ORT_CPU,
     "ort-cpu-contrib": FLAVOURS["ort-cpu-contrib"],
     "portable": PORTABLE,
+    "ort-cpu, direct convolutions": replace(ORT_CPU, conv="direct"),
     "ort-cpu, primitive attention": replace(ORT_CPU, attention="primitive"),
     "ort-cpu, affine group norm": replace(ORT_CPU, group_norm="affine"),
     "ort-cpu, matmul": replace(ORT_CPU, linear="matmul"),
@@ -374,24 +377,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=101, help="of each fragment")
     parser.add_argument("--network-rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", choices=("fragments", "networks"))
+    parser.add_argument("--only", choices=("fragments", "networks", *CHOICES), help="a choice: its fragments")
     settings = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(settings.threads)
     print(f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}, {settings.threads} threads")
-    for choice, name, model, x, y in fragments() if settings.only != "networks" else ():
-        request = fragment_request(model, x, y)
-        compare(f"{choice}: {name}", request, [x, y], CHOICES[choice], settings.rounds, settings.threads)
-    if settings.only == "fragments":
-        return
-    for side, batch in ((32, 1), (32, 4)):
-        feeds = inputs_at(batch, side)
-        request = unet_request(UNet((160, 320, 640)), 4)
-        tensors = [feeds[port.name] for port in request.inputs]
-        compare(f"network: unet, batch {batch}", request, tensors, NETWORKS, settings.network_rounds, settings.threads)
-    request, feeds = dit_request(DiT()), inputs_at(2, 32)
-    tensors = [feeds[port.name] for port in request.inputs]
-    compare("network: dit-s/2, batch 2", request, tensors, NETWORKS, settings.network_rounds, settings.threads)
+    for choice, name, model, x, y in fragments():
+        if settings.only in (None, "fragments", choice):
+            request = fragment_request(model, x, y)
+            compare(f"{choice}: {name}", request, [x, y], CHOICES[choice], settings.rounds, settings.threads)
+    for name, side, batch in (("unet", 32, 1), ("unet", 32, 4), ("dit-s/2", 32, 2)):
+        if settings.only in (None, "networks"):
+            request = unet_request(UNet((160, 320, 640)), 4) if name == "unet" else dit_request(DiT())
+            tensors = [inputs_at(batch, side)[port.name] for port in request.inputs]
+            title = f"network: {name}, batch {batch}"
+            compare(title, request, tensors, NETWORKS, settings.network_rounds, settings.threads)
 
 
 if __name__ == "__main__":

@@ -190,6 +190,8 @@ class _Build:
         )
         self.rows += outcome.rows
         self.skipped += outcome.skipped
+        if outcome.rows:
+            proof.ship(deployment, self.folder)
 
     def finish(self, recipe: Mapping[str, str], wanted: Sequence[Deployment]) -> Manifest:
         """manifest.json, from what was written."""

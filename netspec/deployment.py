@@ -16,9 +16,10 @@ from netspec.graph import Model
 from netspec.plan import Plan
 from netspec.planner import lower
 from netspec.planner.points import multiples, narrowed
+from netspec.precision import FLOATS, PrecisionPlan, assign, unmatched
+from netspec.rewrites import rewrite
 from netspec.spec import Spec
 from netspec.spec import Target as Wanted
-from netspec.precision import FLOATS, PrecisionPlan, assign, unmatched
 from netspec.target import ExportRequest, Port, Target, find
 from netspec.tensors import Size
 from netspec.weights import store
@@ -32,7 +33,8 @@ _TOP = ("spec.yaml", "plan.txt", "manifest.json", "report.html", WEIGHTS, "model
 class Deployment:
     """One target of a spec, ready to run: its part of the network on `meta`, and what to export.
 
-    folder: below the bundle; the bundle itself for the plain `onnx` target, whose graph refers to the network's weights.
+    model: as the spec describes it. What is exported, the request's, may be another form of it (`transforms`).
+    folder: below the bundle; the bundle itself for the plain `onnx` target, which refers to the network's weights.
     """
 
     name: str
@@ -94,7 +96,11 @@ def _deployment(plan: Plan, network: Model, name: str, wanted: Wanted) -> Deploy
     precision = assign(model, wanted.precision, base)
     shared = name == "onnx" and precision.uses == {"fp32"} and not wanted.transforms and exporter.file == "model.onnx"
     layout = store.layout_of(plan, network) if shared else None
-    request = request_for(sized, model, precision, shared=layout)
+    traced = model
+    if wanted.transforms:  # another network: what is exported is compared with the one that the spec describes
+        traced = graph.build(plan.only(wanted.outputs) if wanted.outputs else plan, device="meta").eval()
+        rewrite(traced, sized, name)
+    request = request_for(sized, traced, precision, shared=layout)
     return Deployment(name, sized, exporter, model, request, "" if shared else name)
 
 
@@ -118,7 +124,7 @@ def _lacking(spec: Spec, deployment: Deployment, weights: bool) -> Iterator[Diag
     place = spec.place(("targets", name, "exporter")).value
     if why := exporter.missing():
         yield Diagnostic("NS510", f"target `{name}`: {why}", place, path=path)
-    if exporter.needs_weights and not weights:
+    if (exporter.needs_weights or deployment.precision.quantised) and not weights:
         yield Diagnostic(
             "NS511",
             f"target `{name}` cannot be made without weights",
@@ -138,7 +144,9 @@ def _unmatched(spec: Spec, name: str, model: Model, wanted: Wanted) -> Iterator[
             f"target `{name}`: `{pattern}` names no part of the network",
             spec.place(("targets", name, "precision", dtype, wanted.precision.overrides[dtype].index(pattern))).value,
             f"did you mean `{close[0]}`?" if close else "",
-            help=("parts are nodes of `netspec show --nodes`, what they hold (`block_0.norm1`), or patterns: `*.norm*`",),
+            help=(
+                "parts are nodes of `netspec show --nodes`, what they hold (`block_0.norm1`), or patterns: `*.norm*`",
+            ),
             path=f"targets.{name}.precision.{dtype}",
         )
 
@@ -243,7 +251,10 @@ def _exporter(spec: Spec, name: str, wanted: Wanted) -> Target:
 
 def _base(spec: Spec, name: str, wanted: Wanted, exporter: Target) -> str:
     """The float type of a target's precision. Raises UnknownName (NS214) where its exporter lacks one."""
-    for key, precision in (("default", wanted.precision.default), *((each,) * 2 for each in wanted.precision.overrides)):
+    for key, precision in (
+        ("default", wanted.precision.default),
+        *((each,) * 2 for each in wanted.precision.overrides),
+    ):
         if precision not in exporter.precisions:
             place = spec.place(("targets", name, "precision"))
             raise UnknownName(

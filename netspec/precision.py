@@ -3,12 +3,12 @@
 The network itself stays in float32; a precision plan is what an exporter follows when it writes the network for a
 target. Every module has a role: what its component says (`role`, `roles`), else what kind of layer it is.
 
-| role | what it is | in half precisions | in 8 bits |
+| role | what it is | in half precisions | in few bits |
 |---|---|---|---|
 | embedding, position | timesteps, labels, places: a few numbers that everything hangs on | fp32 | fp32 |
 | head | last norm and layer, whose rounding errors nothing follows to average | fp32 | fp32 |
 | modulation | projections of the conditioning vector | fp32 where they are few | likewise |
-| conv, linear, other | the bulk | the target's | 8 bits; what lies between them in the target's float |
+| linear, conv, other | the bulk | the target's | 8 bits, or 4 (linear); what lies between in the target's float |
 | stem, shortcut, norm | first layer, residual projections, norms | the target's | the target's float |
 
 The statistics of norms and the softmax are float32 in every half precision: their lowerings see to it.
@@ -16,7 +16,7 @@ The statistics of norms and the softmax are float32 in every half precision: the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -33,9 +33,10 @@ from netspec.spec import Precision
 FLOATS: Mapping[str, torch.dtype] = MappingProxyType(
     {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 )
-EIGHT_BITS = ("int8", "fp8")
+FEW_BITS = ("int8", "fp8", "int4")
 EXACT_ROLES = ("embedding", "position", "head")
-QUANTISED_ROLES = ("conv", "linear")
+QUANTISED_ROLES = ("conv", "linear")  # in 4 bits only the second, whose rows can have a scale for a few weights each
+QUANTISABLE_ROLES = (*QUANTISED_ROLES, "stem", "shortcut", "head")  # where a spec asks for it
 FEW = 0.05  # share of a network's weights up to which float32 modulation costs next to nothing
 
 _NORMS = (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.InstanceNorm2d, nn.BatchNorm2d)
@@ -49,7 +50,7 @@ _BY_TYPE: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], Role], ...]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One module of a network and what it computes in: `fp32`, `fp16`, `bf16`, `int8` or `fp8`, and why."""
+    """One module of a network and what it computes in: `fp32`, `fp16`, `bf16`, `int8`, `fp8` or `int4`, and why."""
 
     path: str
     role: Role
@@ -65,7 +66,7 @@ class PrecisionPlan:
     name: the target's precision, such as `fp16` or `int8`.
     base: the float of inputs, outputs, and of what lies between quantised layers.
     parts: every module by its dotted path.
-    exact: buffers that half precision would spoil.
+    exact: what half precision would spoil, by key: tables of positions, the variances that batch norms have seen.
     """
 
     name: str
@@ -82,7 +83,7 @@ class PrecisionPlan:
     def float_at(self, path: str) -> torch.dtype:
         """The float type at a module's path: what a quantised layer's inputs and outputs are."""
         found = self.at(path)
-        return FLOATS[self.base if found in EIGHT_BITS else found]
+        return FLOATS[self.base if found in FEW_BITS else found]
 
     def stored(self, key: str, tensor: torch.Tensor) -> torch.dtype:
         """The type in which a parameter or buffer is stored, quantised ones before quantisation."""
@@ -97,8 +98,8 @@ class PrecisionPlan:
 
     @property
     def quantised(self) -> tuple[str, ...]:
-        """Paths of the layers in 8 bits."""
-        return tuple(path for path, part in self.parts.items() if part.dtype in EIGHT_BITS)
+        """Paths of the layers in few bits."""
+        return tuple(path for path, part in self.parts.items() if part.dtype in FEW_BITS)
 
     def rows(self) -> Iterator[tuple[Role, str, int, int, str]]:
         """The plan as a table: role, precision, layers with weights, weights, why; the bulk first."""
@@ -125,12 +126,12 @@ def assign(model: Model, wanted: Precision, base: str) -> PrecisionPlan:
     for path in modules:
         dtype, why = _by_role(roles[path], wanted.default, base, share)
         for override, patterns in wanted.overrides.items():
-            if path and (found := next((p for p in patterns if matches(p, path)), None)) is not None:
-                if override not in EIGHT_BITS or roles[path] in (*QUANTISED_ROLES, "stem", "shortcut", "head"):
-                    dtype, why = override, f"the spec: {found}"
+            found = next((p for p in patterns if path and matches(p, path)), None)
+            if found is not None and (override not in FEW_BITS or roles[path] in QUANTISABLE_ROLES):
+                dtype, why = override, f"the spec: {found}"
         parts[path] = Part(path, roles[path], dtype, why, weights[path])
-    exact = {f"{path}.{name}" for path, m in modules.items() if isinstance(m, Module) for name in m.component.exact}
-    return PrecisionPlan(wanted.default, base, MappingProxyType(parts), frozenset(exact))
+    exact = frozenset(f"{path}.{name}" for path, module in modules.items() for name in _exact(module))
+    return PrecisionPlan(wanted.default, base, MappingProxyType(parts), exact)
 
 
 def unmatched(model: nn.Module, wanted: Precision) -> list[tuple[str, str]]:
@@ -156,9 +157,16 @@ def _by_role(role: Role, default: str, base: str, modulation: float) -> tuple[st
         return "fp32", "everything depends on it" if role != "head" else "nothing after it averages its rounding"
     if role == "modulation" and modulation <= FEW:
         return "fp32", f"{modulation:.1%} of the weights"
-    if default in EIGHT_BITS and role not in QUANTISED_ROLES:
-        return base, "not quantised" if role in ("stem", "shortcut") else ""
+    if default in FEW_BITS and (role not in QUANTISED_ROLES or (default == "int4" and role != "linear")):
+        return base, "not quantised" if role in ("stem", "shortcut", "conv") else ""
     return default, ""
+
+
+def _exact(module: nn.Module) -> Iterable[str]:
+    """What a module holds that stays in float32. A batch norm is one affine map, which its numbers make together."""
+    if isinstance(module, nn.BatchNorm2d):
+        return module.state_dict()
+    return module.component.exact if isinstance(module, Module) else ()
 
 
 def _roles(model: Model, modules: Mapping[str, nn.Module]) -> dict[str, Role]:

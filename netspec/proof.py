@@ -7,12 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from netspec import parity
 from netspec.deployment import WEIGHTS, Deployment
 from netspec.parity import Outcome
-from netspec.planner.points import points
+from netspec.planner import lower
+from netspec.planner.points import pinned, points
 from netspec.weights import store
 from netspec.weights.probe import write_probe
 
@@ -37,7 +39,7 @@ def prove(
         return Outcome((), (f"all: {why}",))
     held = 2 * weights.stat().st_size * (2 if fresh else 1)  # both backends hold the weights
     smallest = min(map(parity.activation_bytes, points(deployment.plan)))
-    free = _available()
+    free = available()
     if free is not None and held + smallest > free:
         needed = f"needs {(held + smallest) / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are available"
         return Outcome((), (f"all: {needed}",))
@@ -46,19 +48,35 @@ def prove(
         store.fill(model, weights)
         fresh = parity.is_blank(deployment.plan, model)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".probe-") as name:
-        file = bundle / deployment.file
+        file, source = bundle / deployment.file, weights
         if fresh:
-            file = _rehearsed(deployment, bundle, Path(name))
-        return parity.verify(
+            file, source = _rehearsed(deployment, bundle, Path(name)), Path(name) / WEIGHTS
+        verify = partial(
+            parity.verify,
             deployment.plan,
             model,
-            exporter.runner(file),
-            precision=deployment.precision,
             target="" if deployment.name == "onnx" else deployment.name,
-            tolerance=exporter.tolerance(deployment.request),
             memory=memory,
             progress=progress,
         )
+        tolerance = exporter.tolerance(deployment.request)
+        outcome = verify(exporter.runner(file), precision=deployment.precision, tolerance=tolerance)
+        twin = exporter.twin(replace(deployment.request, source=source))
+        if twin is None:
+            return outcome
+        exact = verify(twin)
+        return Outcome(outcome.rows + exact.rows, outcome.skipped)
+
+
+def ship(deployment: Deployment, bundle: Path) -> None:
+    """A run of the network with the bundle's own weights, written where the target wants one; its model is filled."""
+    exporter, request, plan = deployment.exporter, deployment.request, deployment.plan
+    for sizes in exporter.samples(request):
+        if lower(pinned(plan.spec, sizes)).only(list(plan.outputs)).cost.macs <= parity.BUDGET_MACS:
+            store.fill(deployment.model, bundle / WEIGHTS)
+            inputs, outputs = parity.example(plan, deployment.model, deployment.precision, sizes)
+            exporter.ship(request, bundle / deployment.folder, inputs, outputs)
+            return
 
 
 def _rehearsed(deployment: Deployment, bundle: Path, folder: Path) -> Path:
@@ -74,7 +92,7 @@ def _rehearsed(deployment: Deployment, bundle: Path, folder: Path) -> Path:
     return own / deployment.exporter.file
 
 
-def _available() -> int | None:
+def available() -> int | None:
     """Bytes of memory that a program may still take: free ones and those of caches; None where nobody says."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()

@@ -276,7 +276,13 @@ def _target() -> Node:
         "maxItems": MOST_NAMES,
         "default": [],
         "description": "rewrites of the network for this target, by name or as {name: options}",
-        "items": {"type": ["string", "object"], "minLength": 1, "minProperties": 1, "maxProperties": 1},
+        "items": {
+            "type": ["string", "object"],
+            "minLength": 1,
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": {"type": "object", "description": "its options"},
+        },
         "examples": [["linear_as_conv", {"chunked_attention": {"queries": 512}}]],
     }
     return {

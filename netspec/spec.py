@@ -221,8 +221,11 @@ def data(spec: Spec) -> dict[str, Any]:
         name: {"exporter": target.exporter, "precision": _plain_precision(target.precision)}
         | ({"dims": {word: _plain_dim(dim) for word, dim in target.dims.items()}} if target.dims else {})
         | ({"outputs": list(target.outputs)} if target.outputs else {})
-        | ({"transforms": [{name: dict(given)} if given else name for name, given in target.transforms.items()]}
-           if target.transforms else {})
+        | (
+            {"transforms": [{name: dict(given)} if given else name for name, given in target.transforms.items()]}
+            if target.transforms
+            else {}
+        )
         | dict(target.options)
         for name, target in spec.targets.items()
     }

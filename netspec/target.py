@@ -94,6 +94,7 @@ class Target(ABC):
     extra: ClassVar[str] = ""  # the extra that installs them: pip install 'netspec[EXTRA]'
     needs_weights: ClassVar[bool] = False  # nothing can be written without them
     stamped: ClassVar[str] = ""  # why two exports of one network may differ in bytes, where they may
+    engine: ClassVar[str] = ""  # `module:Class` of the netspec.bench.engine.Engine that times its files here
 
     @classmethod
     def missing(cls) -> str:
@@ -137,6 +138,21 @@ class Target(ABC):
     @abstractmethod
     def runner(self, graph: Path) -> Runner:
         """What runs an exported graph here, for parity. Raises ExportError where this machine cannot."""
+
+    def twin(self, request: ExportRequest) -> Runner | None:
+        """Where nothing here computes in the target's types: its graph in float32, with the request's weights, which
+        parity then proves as closely as float32 allows. None where `runner` says it all."""
+        return None
+
+    def samples(self, request: ExportRequest) -> Sequence[Mapping[str, int]]:
+        """Sizes of one run to ship beside the files, for the machine that can run them: the first that is not too dear.
+        None by default."""
+        return ()
+
+    def ship(
+        self, request: ExportRequest, folder: Path, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+    ) -> None:
+        """Write such a run into the target's folder: inputs, and what PyTorch makes of them in float32."""
 
     @final
     def run(self, request: ExportRequest, folder: Path) -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ import torch
 
 from netspec import api, compiler, document, layers, planner, spec
 from netspec.plan import Plan
+from tests.tensorrt_targets import loaded, target
 
 ROOT = Path(__file__).parent.parent
 SPECS = ROOT / "specs"
@@ -61,3 +62,11 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name in ("unet", "dit"):
         compiler.compile(api.load(SPECS / "tiny" / f"{name}.yaml"), folder / name, compiler.Options())
     return {name: folder / name for name in ("unet", "dit")}
+
+
+@pytest.fixture(scope="session")
+def tensorrt_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One network for TensorRT in four ways, with weights and parity. Shared: copy a folder before you change it."""
+    wanted = {"single": target("fp32"), "half": target("fp16"), "brain": target("bf16")}
+    spec = loaded("dit", **wanted, native=target("fp16", attention="native"))
+    return compiler.compile(spec, tmp_path_factory.mktemp("tensorrt") / "out", compiler.Options()).folder

@@ -19,7 +19,7 @@ from pathlib import Path
 import hostile
 import pytest
 
-from netspec import cli, target
+from netspec import cli, target, transform
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(__file__).parent / "invalid"
@@ -35,6 +35,7 @@ Run = Callable[..., tuple[str, int]]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """`run("check", "a.yaml")`: what the command prints, and its exit code."""
     monkeypatch.setattr(target, "names", lambda: ("onnx",))  # whatever else is installed here
+    monkeypatch.setattr(transform, "names", lambda: ("chunked_attention", "static_group_norm"))
 
     def call(*arguments: str) -> tuple[str, int]:
         monkeypatch.setattr(sys, "argv", ["netspec", *arguments])

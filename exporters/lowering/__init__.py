@@ -10,9 +10,21 @@ flavour.py    what each runtime prefers
 """
 
 from exporters.lowering.emit import emit
-from exporters.lowering.flavour import FLAVOURS, ORT_CPU, PORTABLE, TENSORRT, TENSORRT_NATIVE, Flavour
+from exporters.lowering.flavour import FLAVOURS, OPENVINO, ORT_CPU, PORTABLE, TENSORRT, TENSORRT_NATIVE, Flavour
 from exporters.lowering.packing import pack
 from exporters.lowering.table import register
 from exporters.lowering.weights import Slot
 
-__all__ = ["FLAVOURS", "ORT_CPU", "PORTABLE", "TENSORRT", "TENSORRT_NATIVE", "Flavour", "Slot", "emit", "pack", "register"]
+__all__ = [
+    "FLAVOURS",
+    "OPENVINO",
+    "ORT_CPU",
+    "PORTABLE",
+    "TENSORRT",
+    "TENSORRT_NATIVE",
+    "Flavour",
+    "Slot",
+    "emit",
+    "pack",
+    "register",
+]

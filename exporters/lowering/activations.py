@@ -10,6 +10,7 @@ import onnx_ir as ir
 from torch import nn
 
 from exporters.lowering.builder import Builder
+from exporters.lowering.channels_last import first, normed, with_silu
 
 
 def elementwise(op_type: str) -> Callable[..., ir.Value]:
@@ -22,7 +23,9 @@ def elementwise(op_type: str) -> Callable[..., ir.Value]:
 
 
 def silu(b: Builder, x: ir.Value, inplace: bool = False) -> ir.Value:
-    """x * sigmoid(x)."""
+    """x * sigmoid(x); a norm with channels last does it in the same pass."""
+    if (norm := normed(x)) is not None:
+        return first(b, with_silu(b, norm))
     if b.flavour.silu == "operator":
         return b.op("Swish", x, dims=b.dims(x))
     return b.op("Mul", x, b.op("Sigmoid", x, dims=b.dims(x)), dims=b.dims(x))

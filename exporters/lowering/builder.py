@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from exporters.lowering.dims import Dim, Floor, Size, exact_div, product
+from exporters.lowering.dims import Dim, Floor, Size, exact_div, number, product
 from exporters.lowering.dtypes import DTYPES, FLOATS, HALVES, inline, number_bytes
 from exporters.lowering.flavour import Flavour
 from exporters.lowering.weights import Weights
@@ -22,10 +22,16 @@ Attribute: TypeAlias = int | float | str | Sequence[int] | Sequence[float]
 
 
 class Builder:
-    """What a lowering works with. Values are `onnx_ir.Value`; `dims` and `dtype` say what each one is."""
+    """What a lowering works with. Values are `onnx_ir.Value`; `dims` and `dtype` say what each one is.
 
-    def __init__(self, flavour: Flavour, weights: Weights, reserved: Iterable[str]) -> None:
+    sizes: what named sizes usually are, where that is known.
+    """
+
+    def __init__(
+        self, flavour: Flavour, weights: Weights, reserved: Iterable[str], sizes: Mapping[str, int] | None = None
+    ) -> None:
         self.flavour = flavour
+        self._usual = sizes or {}
         self.nodes: list[ir.Node] = []
         self._weights = weights
         self._dims: dict[ir.Value, tuple[Size, ...]] = {}
@@ -110,17 +116,17 @@ class Builder:
     def filled(self, value: float, count: int, dtype: torch.dtype) -> ir.Value:
         return self.constant(np.full(count, value, dtype=np.float64), dtype)
 
-    def tensor(self, key: str) -> ir.Value:
-        """The parameter or buffer at a dotted name."""
-        value, shape, dtype = self._weights.value(key)
+    def tensor(self, key: str, shape: Sequence[int] = ()) -> ir.Value:
+        """The parameter or buffer at a dotted name, its numbers as they lie in `shape` where one is given."""
+        value, own, dtype = self._weights.value(key, shape)
         if value not in self._dims:
-            self.describe(value, shape, dtype)
-            self._names.add(key)
+            self.describe(value, own, dtype)
+            self._names.add(str(value.name))
         return value
 
-    def parameter(self, name: str) -> ir.Value:
-        """A parameter or buffer of the module being lowered."""
-        return self.tensor(f"{self.module_path}.{name}" if self.module_path else name)
+    def parameter(self, name: str, shape: Sequence[int] = ()) -> ir.Value:
+        """A parameter or buffer of the module being lowered, likewise."""
+        return self.tensor(f"{self.module_path}.{name}" if self.module_path else name, shape)
 
     # The few operations that every lowering needs
 
@@ -176,6 +182,10 @@ class Builder:
                 Diagnostic(code="NS503", message=f"cannot tell the size -1 of a reshape to {tuple(map(str, sizes))}")
             )
         return tuple(rest if size == -1 else size for size in sizes)
+
+    def usual(self, size: Size) -> int | None:
+        """What a size is in most runs, None where nobody said: forms are chosen for it."""
+        return number(size, self._usual)
 
     # Sizes at run time
 

@@ -8,7 +8,9 @@ from typing import Any, TypeAlias
 import onnx_ir as ir
 from torch import nn
 
+from exporters.lowering import winograd
 from exporters.lowering.builder import Builder
+from exporters.lowering.channels_last import CONTRIB, KERNELS, TO_LAST, first, last
 from exporters.lowering.dims import Size
 from netspec.errors import Diagnostic, ExportError
 
@@ -24,7 +26,38 @@ def conv2d(b: Builder, m: nn.Conv2d, x: ir.Value) -> ir.Value:
     else:
         pads = [*m.padding, *m.padding]
     weight, bias = b.parameter("weight"), b.parameter("bias") if m.bias is not None else None
+    plain = b.flavour.conv == "winograd" and m.groups == 1 and tuple(m.dilation) == (1, 1)
+    if plain and (tile := winograd.tile(b, x, weight, m.stride, pads)) is not None:
+        return winograd.convolve(b, x, weight, bias, tile)
+    if b.flavour.layout == "channels_last" and b.dtype(x) in KERNELS and not _is_padding(x):
+        return _last(b, m, x, weight, bias, pads)
     return convolve(b, x, weight, bias, stride=m.stride, pads=pads, dilation=m.dilation, groups=m.groups)
+
+
+def _is_padding(x: ir.Value) -> bool:
+    """Whether a value is padded: a Conv takes that over, see peephole.py."""
+    node = x.producer()
+    return node is not None and node.op_type == "Pad"
+
+
+def _last(
+    b: Builder, m: nn.Conv2d, x: ir.Value, weight: ir.Value, bias: ir.Value | None, pads: Sequence[int]
+) -> ir.Value:
+    """NhwcConv, whose weight is (out, *kernel, in / groups)."""
+    dims = _convolved(b, x, weight, m.stride, pads, m.dilation)
+    inputs = [last(b, x), last(b, weight), *([bias] if bias is not None else [])]
+    y = b.op(
+        "NhwcConv",
+        *inputs,
+        dims=[dims[axis] for axis in TO_LAST],
+        domain=CONTRIB,
+        kernel_shape=list(m.kernel_size),
+        strides=list(m.stride),
+        pads=list(pads),
+        dilations=list(m.dilation),
+        group=m.groups,
+    )
+    return first(b, y)
 
 
 def convolve(
@@ -39,24 +72,32 @@ def convolve(
     groups: int = 1,
 ) -> ir.Value:
     """Conv; pads are top, left, bottom, right."""
-    n, _, *sizes = b.dims(x)
-    out, _, *kernel = (int(size) for size in b.dims(weight))  # type: ignore[arg-type]  # a weight's sizes are numbers
-    new = [
-        (size + pads[i] + pads[i + 2] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1
-        for i, size in enumerate(sizes)
-    ]
     return b.op(
         "Conv",
         x,
         weight,
         *([bias] if bias is not None else []),
-        dims=[n, out, *new],
-        kernel_shape=kernel,
+        dims=_convolved(b, x, weight, stride, pads, dilation),
+        kernel_shape=_kernel(b, weight),
         strides=list(stride),
         pads=list(pads),
         dilations=list(dilation),
         group=groups,
     )
+
+
+def _convolved(
+    b: Builder, x: ir.Value, weight: ir.Value, stride: Sequence[int], pads: Sequence[int], dilation: Sequence[int]
+) -> list[Size]:
+    """The sizes of a convolution's output."""
+    n, _, *sizes = b.dims(x)
+    reach = [d * (k - 1) for d, k in zip(dilation, _kernel(b, weight), strict=True)]
+    new = [(size + pads[i] + pads[i + 2] - reach[i] - 1) // stride[i] + 1 for i, size in enumerate(sizes)]
+    return [n, b.dims(weight)[0], *new]
+
+
+def _kernel(b: Builder, weight: ir.Value) -> list[int]:
+    return [int(size) for size in b.dims(weight)[2:]]  # type: ignore[arg-type]  # a weight's sizes are numbers
 
 
 def conv_transpose2d(b: Builder, m: nn.ConvTranspose2d, x: ir.Value) -> ir.Value:

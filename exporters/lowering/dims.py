@@ -98,6 +98,22 @@ def product(sizes: Iterable[Size]) -> Size:
     return prod(sizes, start=1)
 
 
+def number(size: Size, values: Mapping[str, int]) -> int | None:
+    """What a size is where its symbols have these values; None where one of them has none."""
+    if isinstance(size, int):
+        return size
+    total = Fraction(0)
+    for atoms, factor in size.terms:
+        term = factor
+        for atom in atoms:
+            inner = values.get(atom.name) if isinstance(atom, Symbol) else number(atom.numerator, values)
+            if inner is None:
+                return None
+            term *= inner if isinstance(atom, Symbol) else inner // atom.divisor
+        total += term
+    return int(total)
+
+
 def exact_div(size: Size, divisor: Size) -> Size | None:
     """size / divisor if it is whole for certain, else None: what a `-1` in a reshape stands for."""
     if isinstance(divisor, int):

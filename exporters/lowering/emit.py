@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import fx
 
 from exporters.lowering import table
 from exporters.lowering.builder import Builder
+from exporters.lowering.channels_last import channels_last
 from exporters.lowering.dims import Size, symbol
 from exporters.lowering.dtypes import FLOATS
 from exporters.lowering.flavour import Flavour
@@ -34,15 +36,20 @@ def emit(request: ExportRequest, flavour: Flavour, slots: Mapping[str, Slot] = M
     """
     tensors = request.tensors()
     flavour = flavour.for_dtypes(_floats(request, tensors))
+    if flavour.conv == "winograd" and request.precision is not None and request.precision.quantised:
+        flavour = replace(flavour, conv="direct")  # what is quantised is a whole Conv
     graph, returned = trace(request.model)
     ports = [*request.inputs, *request.outputs]
-    builder = Builder(flavour, Weights(tensors, slots, request.precision), (port.name for port in ports))
+    weights = Weights(tensors, slots, request.precision)
+    builder = Builder(flavour, weights, (port.name for port in ports), _usual(request))
     walk = _Walk(request, builder)
     for node in graph.nodes:
         walk.visit(node)
     walk.name_module_outputs(returned)
     outputs = walk.outputs()
     nodes = drop_unused(fold_pads(builder.nodes), outputs)
+    if flavour.layout == "channels_last":
+        nodes = drop_unused(channels_last(builder, nodes, outputs), outputs)
     inputs = [walk.inputs[port.name] for port in request.inputs]
     onnx_graph = ir.Graph(
         inputs,
@@ -199,6 +206,11 @@ def _floats(request: ExportRequest, tensors: Mapping[str, torch.Tensor]) -> set[
     if request.precision is None:
         return {tensor.dtype for tensor in tensors.values()}
     return {request.precision.float_at(path) for path in request.precision.parts}
+
+
+def _usual(request: ExportRequest) -> Mapping[str, int]:
+    """What the plan's named sizes usually are."""
+    return {} if request.plan is None else {name: dim.opt for name, dim in request.plan.spec.dims.items()}
 
 
 def _label(node: fx.Node, scope: str) -> str:

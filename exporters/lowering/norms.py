@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from exporters.lowering.builder import Builder
+from exporters.lowering.channels_last import CONTRIB, KERNELS, first, last
 from exporters.lowering.dims import Size, product
 
 
@@ -30,6 +31,9 @@ def group_norm(
     dtype, h = b.dtype(x), b.exact(x)
     channels = b.dims(x)[1]
     assert isinstance(channels, int)  # a network's widths are numbers
+    pairs = channels % (2 * num_groups) == 0  # the kernel with channels last takes two at once
+    if b.flavour.layout == "channels_last" and dtype in KERNELS and len(b.dims(x)) == 4 and pairs:
+        return _last(b, x, num_groups, weight, bias, eps)
     scale = b.exact(weight) if weight is not None else b.filled(1.0, channels, b.dtype(h))
     shift = b.exact(bias) if bias is not None else b.filled(0.0, channels, b.dtype(h))
     match b.flavour.group_norm:
@@ -40,6 +44,20 @@ def group_norm(
         case "affine":
             y = _by_moments(b, h, num_groups, scale, shift, eps)
     return b.cast(y, dtype)
+
+
+def _last(
+    b: Builder, x: ir.Value, groups: int, weight: ir.Value | None, bias: ir.Value | None, eps: float
+) -> ir.Value:
+    """com.microsoft.GroupNorm, whose scale and shift, as its statistics, are float32 for every type of image."""
+    image, channels = last(b, x), b.dims(x)[1]
+    assert isinstance(channels, int)  # a network's widths are numbers
+    scale = b.exact(weight) if weight is not None else b.filled(1.0, channels, torch.float32)
+    shift = b.exact(bias) if bias is not None else b.filled(0.0, channels, torch.float32)
+    y = b.op(
+        "GroupNorm", image, scale, shift, dims=b.dims(image), domain=CONTRIB, activation=0, groups=groups, epsilon=eps
+    )
+    return first(b, y)
 
 
 def _by_instance(b: Builder, x: ir.Value, groups: int, scale: ir.Value, shift: ir.Value, eps: float) -> ir.Value:
@@ -125,12 +143,13 @@ def rms_norm(
 
 
 def batch_norm(b: Builder, m: nn.BatchNorm2d, x: ir.Value) -> ir.Value:
-    """With running statistics: a graph is for inference."""
+    """With running statistics: a graph is for inference. A variance above 65,504 is no float16 number."""
     assert m.running_mean is not None  # netspec never builds one without
-    scale = b.parameter("weight") if m.affine else b.filled(1.0, m.num_features, b.dtype(x))
-    shift = b.parameter("bias") if m.affine else b.filled(0.0, m.num_features, b.dtype(x))
-    statistics = b.parameter("running_mean"), b.parameter("running_var")
-    return b.op("BatchNormalization", x, scale, shift, *statistics, dims=b.dims(x), epsilon=m.eps)
+    dtype, h = b.dtype(x), b.exact(x)
+    scale = b.exact(b.parameter("weight")) if m.affine else b.filled(1.0, m.num_features, b.dtype(h))
+    shift = b.exact(b.parameter("bias")) if m.affine else b.filled(0.0, m.num_features, b.dtype(h))
+    statistics = b.exact(b.parameter("running_mean")), b.exact(b.parameter("running_var"))
+    return b.cast(b.op("BatchNormalization", h, scale, shift, *statistics, dims=b.dims(h), epsilon=m.eps), dtype)
 
 
 def instance_norm(b: Builder, m: nn.InstanceNorm2d, x: ir.Value) -> ir.Value:

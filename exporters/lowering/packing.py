@@ -9,7 +9,15 @@ import torch
 
 from exporters.lowering.weights import Slot
 from netspec.target import ExportRequest
-from netspec.weights.aligned import AlignedLayout, AlignedWriter, TensorInfo, dtype_name, load_tensors, read_layout, torch_dtype
+from netspec.weights.aligned import (
+    AlignedLayout,
+    AlignedWriter,
+    TensorInfo,
+    dtype_name,
+    load_tensors,
+    read_layout,
+    torch_dtype,
+)
 from netspec.weights.files import copy_file
 
 FILE = "model.safetensors"  # the network's own at the top of a bundle, a target's own in its folder
@@ -22,11 +30,11 @@ def pack(request: ExportRequest, folder: Path) -> dict[str, Slot]:
     from the network alone.
     """
     if request.shared is not None:
-        return _slots(request.shared)
+        return slots_of(request.shared)
     layout = layout_of(request)
     if request.source is not None:
         _write(layout, request.source, folder / FILE)
-    return _slots(layout)
+    return slots_of(layout)
 
 
 def layout_of(request: ExportRequest) -> AlignedLayout:
@@ -53,6 +61,7 @@ def _write(layout: AlignedLayout, source: Path, path: Path) -> None:
                 writer.write(key, tensor.to(torch_dtype(wanted[key])))
 
 
-def _slots(layout: AlignedLayout) -> dict[str, Slot]:
+def slots_of(layout: AlignedLayout, location: str = FILE) -> dict[str, Slot]:
+    """The places of a file's tensors, as a graph beside it names them."""
     places: Mapping[str, tuple[int, int]] = layout.places
-    return {key: Slot(FILE, offset, length) for key, (offset, length) in places.items()}
+    return {key: Slot(location, offset, length) for key, (offset, length) in places.items()}

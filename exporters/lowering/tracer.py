@@ -70,8 +70,13 @@ def trace(model: nn.Module) -> tuple[fx.Graph, dict[str, fx.Node]]:
     Raises ExportError where a forward decides something by the values or sizes of its input.
     """
     tracer = LeafTracer()
+    return traced(model, tracer), tracer.returned
+
+
+def traced(model: nn.Module, tracer: fx.Tracer) -> fx.Graph:
+    """The graph of the leaves that `tracer` stops at. Raises ExportError."""
     try:
-        return tracer.trace(model), tracer.returned
+        return tracer.trace(model)
     except (fx.proxy.TraceError, TypeError) as error:
         raise ExportError(
             Diagnostic(
@@ -80,3 +85,11 @@ def trace(model: nn.Module) -> tuple[fx.Graph, dict[str, fx.Node]]:
                 help=("a forward may not branch on its input; make the operation a leaf of netspec.ops",),
             )
         ) from error
+
+
+def owner(node: fx.Node) -> str:
+    """The dotted path of the module whose forward has this leaf; of a module leaf, its own."""
+    if node.op == "call_module":
+        return str(node.target)
+    stack = node.meta.get("nn_module_stack") or {}
+    return next(reversed(stack.values()))[0] if stack else ""

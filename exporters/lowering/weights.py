@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -35,17 +35,23 @@ class Weights:
         self._tensors = tensors
         self._slots = slots
         self._precision = precision
-        self._values: dict[str, tuple[ir.Value, tuple[int, ...], torch.dtype]] = {}
+        self._values: dict[tuple[str, tuple[int, ...]], tuple[ir.Value, torch.dtype]] = {}
 
-    def value(self, key: str) -> tuple[ir.Value, tuple[int, ...], torch.dtype]:
-        """The initializer named `key`, its shape and its type."""
-        if key not in self._values:
-            tensor = self._tensors[key].detach()
+    def value(self, key: str, shape: Sequence[int] = ()) -> tuple[ir.Value, tuple[int, ...], torch.dtype]:
+        """The initializer named `key`, its shape and its type. In a second `shape` it is another one with the same
+        bytes, which the shape tells apart."""
+        tensor = self._tensors[key].detach()
+        tensor = tensor.reshape(shape) if shape else tensor
+        form = key, tuple(tensor.shape)
+        if form not in self._values:
             dtype = tensor.dtype if self._precision is None else self._precision.stored(key, tensor)
             slot = self._slots.get(key)
-            const = _inline(key, tensor.to(dtype)) if slot is None else _by_reference(key, tensor, dtype, slot)
-            self._values[key] = ir.Value(name=key, const_value=const), tuple(tensor.shape), dtype
-        return self._values[key]
+            taken = any(key == other for other, _ in self._values)
+            name = f"{key}[{','.join(map(str, tensor.shape))}]" if taken else key
+            const = _inline(name, tensor.to(dtype)) if slot is None else _by_reference(name, tensor, dtype, slot)
+            self._values[form] = ir.Value(name=name, const_value=const), dtype
+        value, dtype = self._values[form]
+        return value, form[1], dtype
 
 
 def _by_reference(key: str, tensor: Tensor, dtype: torch.dtype, slot: Slot) -> ir.TensorProtocol:

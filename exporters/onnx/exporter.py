@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from exporters.lowering import FLAVOURS, Flavour, emit, pack
 from exporters.onnx import contrib, twin
-from exporters.quantize import BLOCK, SCHEMES, SQNR, Scheme, Settings, quantise, refusals, tolerance
+from exporters.quantize import BLOCK, SCHEMES, SQNR, SQNR_4, Scheme, Settings, quantise, refusals, tolerance
 from netspec.errors import Diagnostic
 from netspec.target import ExportRequest, Runner, Target
 
@@ -24,7 +25,7 @@ class OnnxExporter(Target):
 
     flavour: the operators to prefer: see `exporters.lowering.FLAVOURS`.
     weights_only: layers in few bits keep their activations in float.
-    calibration, sqnr, block: see `exporters.quantize.Settings`.
+    calibration, sqnr, block: see `exporters.quantize.Settings`; without `sqnr`, what the precision can keep.
     """
 
     name: ClassVar[str] = "onnx"
@@ -42,30 +43,34 @@ class OnnxExporter(Target):
         flavour: str | Flavour = "ort-cpu",
         weights_only: bool = False,
         calibration: str | None = None,
-        sqnr: float = SQNR,
+        sqnr: float | None = None,
         block: int = BLOCK,
     ) -> None:
         self.flavour = flavour
         self.weights_only = weights_only
-        self.settings = Settings(calibration, sqnr, block)
+        self._given = Settings(calibration, SQNR if sqnr is None else sqnr, block)
+        self._bounded = sqnr is not None
 
     def requires(self, request: ExportRequest) -> Iterator[Diagnostic]:
         if not isinstance(self.flavour, Flavour) and self.flavour not in list(FLAVOURS):  # a spec may hold anything
             known = ", ".join(FLAVOURS)
             yield Diagnostic(code="NS508", message=f"no flavour `{self.flavour}`", help=(f"one of: {known}",))
-        yield from refusals(self.settings)
+        yield from refusals(self._given)
         if not isinstance(self.weights_only, bool):
             yield Diagnostic("NS561", f"`weights_only: {self.weights_only}` means nothing", help=("true or false",))
         elif {"int8", "int4"} <= _used(request) and not self.weights_only:
             yield Diagnostic("NS561", "int4 beside int8 is of weights alone", help=("say `weights_only: true`",))
+        if _few_bits(request) and {"fp16", "bf16"} & _used(request):
+            lies = "int8 and int4 lie between float32 here, which is what ONNX Runtime has kernels for"
+            yield Diagnostic("NS561", lies, help=("say `default: int8`, or leave fp16 and bf16 out",))
 
     def tolerance(self, request: ExportRequest) -> float | None:
-        return tolerance(self.settings) if _few_bits(request) else None
+        return tolerance(self._settings(request)) if _few_bits(request) else None
 
     def export(self, request: ExportRequest, folder: Path) -> tuple[Path, ...]:
         flavour = self._flavour
         if _few_bits(request):
-            return quantise(request, folder, flavour, self._scheme(request, flavour), self.settings).files
+            return quantise(request, folder, flavour, self._scheme(request, flavour), self._settings(request)).files
         path = folder / self.file
         ir.save(emit(request, flavour, pack(request, folder)), path)
         return (path,)
@@ -91,6 +96,11 @@ class OnnxExporter(Target):
     @property
     def _flavour(self) -> Flavour:
         return FLAVOURS[self.flavour] if isinstance(self.flavour, str) else self.flavour
+
+    def _settings(self, request: ExportRequest) -> Settings:
+        if self._bounded or "int4" not in _used(request):
+            return self._given
+        return replace(self._given, sqnr=SQNR_4)
 
     def _scheme(self, request: ExportRequest, flavour: Flavour) -> Scheme:
         if not self.weights_only and "int4" not in _used(request):

@@ -15,7 +15,7 @@ from netspec.errors import NetspecError
 
 COMMANDS = (
     "check", "show", "build", "verify", "bind", "resolve", "import", "export-config", "new", "list", "explain",
-    "schema",
+    "schema", "bench", "gate", "targets",
 )  # fmt: skip
 GROUPS = ("weights",)  # commands with verbs of their own
 

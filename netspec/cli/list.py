@@ -24,7 +24,7 @@ def command(
     if kind is None:
         width = max(map(len, [*kinds, *others])) + 2
         for name, members in {**kinds, **others}.items():
-            typer.echo(_wrapped(members, f"{name:<{width}}", " " * width, ", "))
+            typer.echo(wrapped(members, f"{name:<{width}}", " " * width, ", "))
     elif kind in kinds:
         for name in kinds[kind]:
             typer.echo("\n".join(_component(registry.named(kind)[name], name)) + "\n")
@@ -43,11 +43,11 @@ def _component(cls: type, name: str) -> Iterable[str]:
     from netspec.reference.words import default
 
     yield name
-    yield _wrapped((cls.__doc__ or "").split(), "    ", "    ")
+    yield wrapped((cls.__doc__ or "").split(), "    ", "    ")
     for field in registry.declared(cls).values():
         held = default(field).replace("`", "")
         usual = "required" if field.required else held if held.startswith("on") else f"default {held}"
-        yield _wrapped(f"{field.param.doc} ({usual})".split(), f"    {field.name}: ", "        ")
+        yield wrapped(f"{field.param.doc} ({usual})".split(), f"    {field.name}: ", "        ")
     if example := getattr(cls, "example", ""):
         yield f"    example: {example}"
 
@@ -62,7 +62,7 @@ def _convention(name: str) -> Iterable[str]:
         yield f"    {component}: {flow(settings)}"
 
 
-def _wrapped(words: Iterable[str], first: str, others: str, between: str = " ") -> str:
+def wrapped(words: Iterable[str], first: str, others: str, between: str = " ") -> str:
     """A paragraph as wide as the terminal."""
     width = max(40, min(get_terminal_size().columns, 120))
     return fill(

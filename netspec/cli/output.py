@@ -14,16 +14,13 @@ def write(text: str, output: str | None, force: bool) -> None:
 
     Raises UsageError NS924 where the file is there and nobody forces, WeightsError NS617 where it cannot be written.
     """
-    from netspec.errors import Diagnostic, UsageError
     from netspec.weights.files import cannot_write
 
     if output is None:
         typer.echo(text, nl=False)
         return
+    check_free(output, force)
     path = Path(output)
-    if path.exists() and not path.is_dir() and not force:
-        help = "choose another name, or overwrite it with `--force`"
-        raise UsageError(Diagnostic("NS924", f"{path} exists already", help=(help,)))
     growing = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         growing.write_text(text, encoding="utf-8")
@@ -31,3 +28,12 @@ def write(text: str, output: str | None, force: bool) -> None:
     except OSError as error:
         growing.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
+
+
+def check_free(output: str | None, force: bool) -> None:
+    """Refuse now what `write` would refuse after the work is done: UsageError NS924."""
+    from netspec.errors import Diagnostic, UsageError
+
+    if output is not None and (path := Path(output)).exists() and not path.is_dir() and not force:
+        help = "choose another name, or overwrite it with `--force`"
+        raise UsageError(Diagnostic("NS924", f"{path} exists already", help=(help,)))

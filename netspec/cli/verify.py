@@ -21,5 +21,6 @@ def command(
         from netspec import verification
 
         checks = verification.verify(folder, parity=parity, progress=report)
+    width = max(len(check.name) for check in checks)
     for check in checks:
-        typer.echo(f"{check.name:<10} {check.result}")
+        typer.echo(f"{check.name:<{width}}  {check.result}")

@@ -13,10 +13,10 @@ from torch import Tensor, fx, nn
 from netspec import api
 from netspec.bundle import Manifest
 from netspec.compiler import read_spec
-from netspec.precision import FLOATS
 from netspec.errors import Diagnostic, UnknownName, UsageError
 from netspec.graph import Model
 from netspec.plan import Plan
+from netspec.precision import FLOATS
 from netspec.target import Runner, find
 
 

@@ -14,6 +14,7 @@ from netspec import conventions, registry
 from netspec.document import Document
 from netspec.errors import Diagnostic, Label, Span, SpecPath, path_text
 from netspec.fields import Optional, Slot
+from netspec.validation import synonyms
 from netspec.validation.locating import key_span, owner_span, value_span
 from netspec.validation.reading import View, component_name, embed_values, family_values, shared_default
 from netspec.validation.suggestions import listed, nearest
@@ -238,6 +239,47 @@ def _known_exporters(view: View) -> Iterator[Diagnostic]:
             )
 
 
+def _foreign_options(view: View) -> Iterator[Diagnostic]:
+    """A target's other keys are for its exporter to read, except what other tools call the keys of every target."""
+    for target in view.mapping("targets"):
+        for key in view.mapping("targets", target):
+            if foreign := synonyms.foreign_to("targets", key):
+                at: SpecPath = ("targets", target, key)
+                yield Diagnostic(
+                    "NS101",
+                    f"unknown key `{key}`",
+                    key_span(view.document, at),
+                    "not a key of a target",
+                    help=(foreign,),
+                    path=path_text(at),
+                )
+
+
+def _known_transforms(view: View) -> Iterator[Diagnostic]:
+    """NS240 for transforms that are not installed, NS245 for those named twice."""
+    for target in view.mapping("targets"):
+        items = view.mapping("targets", target).get("transforms")
+        seen: set[str] = set()
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            for name in item if isinstance(item, dict) else [item]:
+                if not isinstance(name, str):
+                    continue
+                from netspec import transform  # looks at every installed package: only where a spec names one
+
+                at: SpecPath = ("targets", target, "transforms", index)
+                if name not in transform.names():
+                    yield transform.unknown(name, value_span(view.document, at), path_text(at))
+                if name in seen:
+                    yield Diagnostic(
+                        "NS245",
+                        f"target `{target}` names the transform `{name}` twice",
+                        value_span(view.document, at),
+                        "once is enough",
+                        path=path_text(at),
+                    )
+                seen.add(name)
+
+
 def _shared_settings(view: View) -> Iterator[Diagnostic]:
     """A row's settings without a name belong to the component that the family's shared key names."""
     for field, value, path in family_values(view):
@@ -271,5 +313,7 @@ _RULES: tuple[Callable[[View], Iterator[Diagnostic]], ...] = (
     _known_outputs,
     _known_convention,
     _known_exporters,
+    _foreign_options,
+    _known_transforms,
     _shared_settings,
 )

@@ -146,6 +146,14 @@ TABLE: Final = (
             "settings stand directly under the component that they belong to", whole=True),
     Synonym(("runtime",), "`runtime` is reserved for a later version: checkpointing and memory format are arguments "
             "of `netspec.build` for now", whole=True),
+    # targets
+    Synonym(("float32", "full"), "fp32", ("precision",)),
+    Synonym(("float16", "half"), "fp16", ("precision",)),
+    Synonym(("bfloat16",), "bf16", ("precision",)),
+    Synonym(("dtype", "torch_dtype", "weight_dtype", "half", "fp16", "bf16", "fp8", "int8", "int4", "quantization",
+             "quantize"), "`precision: …`", ("targets",)),
+    Synonym(("shapes", "input_shapes", "dynamic_axes", "dynamic_shapes"), "`dims: {…}`", ("targets",)),
+    Synonym(("backend",), "`exporter: …`", ("targets",)),
     Synonym(("dtype", "torch_dtype", "precision"), "`precision` of a target, or `dtype` of an input"),
     Synonym(("gradient_checkpointing", "use_checkpoint", "use_fp16", "use_flash_attention"),
             "this is an argument of `netspec.build`, not part of the network", whole=True),
@@ -176,6 +184,12 @@ def lookup(key: str, path: tuple[str | int, ...]) -> str | None:
         if not synonym.within or names.intersection(synonym.within):
             return synonym.help
     return None
+
+
+def foreign_to(mapping: str, key: str) -> str | None:
+    """The help for a key that is foreign to a mapping of that name in particular."""
+    words = _BY_WORD.get(key.lower().replace("-", "_"), ())
+    return next((synonym.help for synonym in words if mapping in synonym.within), None)
 
 
 def _index() -> dict[str, list[Synonym]]:

@@ -224,7 +224,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 
 
 def test_short_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proof, "_available", lambda: 500_000)
+    monkeypatch.setattr(proof, "available", lambda: 500_000)
     result = compiler.compile(api.load(DIT), tmp_path / "out", Options())
     assert result.manifest.parity == ()
     assert result.skipped == ("all: needs 0.0 GB of memory, 0.0 GB are available",)

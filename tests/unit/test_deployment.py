@@ -45,7 +45,11 @@ def test_two_targets_in_one_bundle(tmp_path: Path) -> None:
     assert len(whole) == 7 and max(row.sizes["width"] for row in whole) == 24
     assert {(row.sizes["batch"], row.sizes["height"]) for row in edge} == {(1, 16)}
     assert {row.sizes["width"] for row in edge} == {8, 10, 12, 16}
-    assert api.load(out / "edge" / "model.onnx") == api.load(out / "edge" / "model.safetensors") == api.load(out / "spec.yaml")
+    assert (
+        api.load(out / "edge" / "model.onnx")
+        == api.load(out / "edge" / "model.safetensors")
+        == api.load(out / "spec.yaml")
+    )
     assert [check.name for check in verify(out)] == ["files", "spec", "onnx", "onnx", "edge", "edge"]
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import netspec
 from netspec import api, compiler, graph
 from netspec.compiler import Options
 from netspec.errors import NetspecError
@@ -115,3 +116,24 @@ def test_what_lacks_weights_or_software_is_refused_before_anything_is_written(
     assert [each.code for each in caught.value.diagnostics] == ["NS510", "NS511"]
     assert "pip install 'netspec[nothing]'" in caught.value.diagnostics[0].message
     assert not any(tmp_path.iterdir())
+
+
+def test_a_variance_beyond_float16_survives(tmp_path: Path) -> None:
+    """Images of 0 to 255 give a batch norm variances that float16 has no numbers for."""
+    half = {"targets": {"half": {"exporter": "onnx", "precision": "fp16"}}}
+    spec = api.load(ROOT / "tiny" / "padded_unet.yaml", set=half)
+    model = graph.build(api.lower(spec))
+    with torch.no_grad():
+        model.get_buffer("down_0_block_0.norm.running_var").fill_(1e6)
+    netspec.save_weights(model, tmp_path / "wide.safetensors")
+    result = compiler.compile(spec, tmp_path / "out", Options(weights=str(tmp_path / "wide.safetensors")))
+    assert result.manifest.parity and all(row.passed for row in result.manifest.parity)
+    kinds = {info.name: info.dtype for info in read_layout(tmp_path / "out" / "half" / "model.safetensors").tensors}
+    assert kinds["down_0_block_0.norm.running_var"] == "F32" and kinds["down_0_block_0.conv.weight"] == "F16"
+
+
+def test_a_half_target_whose_parts_are_all_exact_rounds_its_output(tmp_path: Path) -> None:
+    wanted = {"exporter": "onnx", "precision": {"default": "fp16", "fp32": ["*"]}}
+    spec = api.load(ROOT / "tiny" / "dit.yaml", set={"targets": {"half": wanted}})
+    rows = compiler.compile(spec, tmp_path / "out", Options()).manifest.parity
+    assert all(1e-5 < row.max_rel < row.tolerance < 5e-3 for row in rows)
