@@ -1,6 +1,6 @@
 """Our files against torch.onnx's of the same network, and int8 against our own best: the bars of docs/performance.md
 
-python -m benchmarks deployment [sd15|ddpm|dit …] [ort-cpu|openvino|int8 …] [kept]
+python -m benchmarks deployment [sd15|ddpm|dit …] [ort-cpu|openvino-bf16|int8 …] [kept]
 
 Files stay in build/deployment/. Ours are built anew each time but with `kept`, torch.onnx's where there is none.
 """
@@ -50,7 +50,7 @@ class Bar:
 FP32, BF16 = {"exporter": "onnx"}, {"exporter": "openvino", "precision": "bf16"}
 BARS = {
     "ort-cpu": Bar(0.85, {"onnx": FP32, "onnx-fixed": FP32}, rival=ORT, shown=(EAGER,)),
-    "openvino": Bar(0.85, {"openvino": BF16, "openvino-fixed": BF16}, rival=OPENVINO),
+    "openvino-bf16": Bar(0.85, {"openvino": BF16, "openvino-fixed": BF16}, rival=OPENVINO),
     "int8": Bar(
         0.7,
         {f"{name}-int8-fixed": {"exporter": name, "precision": "int8"} for name in ("onnx", "openvino")},

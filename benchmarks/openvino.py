@@ -29,7 +29,7 @@ from netspec.target import ExportRequest
 THREADS = 2
 FORMS: Mapping[str, Flavour] = {
     "as shipped": OPENVINO,
-    "InstanceNormalization": replace(OPENVINO, group_norm="instance"),
+    "GroupNormalization": replace(OPENVINO, group_norm="operator"),
     "primitive attention": replace(OPENVINO, attention="primitive"),
     "x * Sigmoid(x)": replace(OPENVINO, silu="decomposed"),
     "Gemm": replace(OPENVINO, linear="gemm"),

@@ -180,9 +180,10 @@ def _compare(trial: _Trial, point: Point, step: int) -> Iterator[ParityRow]:
 
 
 def _tolerances(trial: _Trial, inputs: Mapping[str, np.ndarray], wanted: Sequence[np.ndarray]) -> list[float]:
-    """How far each output may be off in this run: `SLACK` times what half precisions do to it in PyTorch."""
+    """How far each output may be off in this run: `SLACK` times what half precisions do to it in PyTorch. What few
+    bits do is for their exporter to say."""
     precision = trial.precision
-    if precision is None or not trial.derived or precision.uses == {"fp32"}:
+    if precision is None or not trial.derived or precision.quantised or precision.uses == {"fp32"}:
         return [trial.tolerance] * len(wanted)
     base = FLOATS[precision.base]
     with _rounding_results(trial.model, precision):
@@ -300,7 +301,8 @@ def _diverged(trial: _Trial, inputs: Mapping[str, np.ndarray], row: ParityRow) -
     if first is None:
         return Diagnostic(
             "NS701",
-            f"the exported graph gives other numbers: max |Δ| {row.max_abs:.3g}, {row.max_rel:.3g} of the largest value",
+            f"the exported graph gives other numbers: max |Δ| {row.max_abs:.3g}, "
+            f"{row.max_rel:.3g} of the largest value",
             notes=(at, *_table(errors, len(errors)), "no single node exceeds it"),
         )
     node = errors[first][0]

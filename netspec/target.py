@@ -149,7 +149,7 @@ class Target(ABC):
         None by default."""
         return ()
 
-    def ship(
+    def ship(  # noqa: B027  # most targets run where they are made, and ship nothing
         self, request: ExportRequest, folder: Path, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
     ) -> None:
         """Write such a run into the target's folder: inputs, and what PyTorch makes of them in float32."""

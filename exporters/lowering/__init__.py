@@ -5,7 +5,8 @@ tracer.py     fx trace that stops at leaves
 table.py      leaf → lowering; the lowerings by theme: convolutions, linear, norms, activations, attention,
               shapes, arithmetic, leaves (netspec.ops)
 builder.py    the graph under construction; dims.py symbolic sizes, dtypes.py types, weights.py initializers
-emit.py       the walk; peephole.py rewrites
+emit.py       the walk; peephole.py rewrites, channels_last.py those of layout
+winograd.py   3x3 convolutions with fewer multiplications
 flavour.py    what each runtime prefers
 """
 

@@ -103,10 +103,10 @@ PORTABLE = Flavour(
 TENSORRT = replace(PORTABLE, name="tensorrt")
 TENSORRT_NATIVE = replace(TENSORRT, name="tensorrt-native", opset=23, attention="native")  # TensorRT 10.14
 
-OPENVINO = Flavour(  # whole operators: OpenVINO takes apart what it has no kernel for on the machine that it runs on
+OPENVINO = Flavour(  # whole operators, which OpenVINO takes apart as the machine it runs on wants: docs/openvino.md
     name="openvino",
     opset=24,
-    group_norm="operator",
+    group_norm="instance",
     attention="operator",
     gelu="operator",
     silu="operator",

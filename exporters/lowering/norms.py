@@ -46,9 +46,7 @@ def group_norm(
     return b.cast(y, dtype)
 
 
-def _last(
-    b: Builder, x: ir.Value, groups: int, weight: ir.Value | None, bias: ir.Value | None, eps: float
-) -> ir.Value:
+def _last(b: Builder, x: ir.Value, groups: int, weight: ir.Value | None, bias: ir.Value | None, eps: float) -> ir.Value:
     """com.microsoft.GroupNorm, whose scale and shift, as its statistics, are float32 for every type of image."""
     image, channels = last(b, x), b.dims(x)[1]
     assert isinstance(channels, int)  # a network's widths are numbers

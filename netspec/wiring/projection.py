@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from netspec import costs, tensors
 from netspec.activations import Activation
 from netspec.costs import Cost
 from netspec.fields import Param, choice
+from netspec.roles import Role
 from netspec.tensors import TensorType
 from netspec.wiring import Wiring
 
@@ -22,7 +23,7 @@ _TOKENS = tensors.tokens(tensors.fixed(2), tensors.fixed(7), 24)
 class Projection(Wiring):
     """Tokens (N, T, D) or vectors (N, D) at another width."""
 
-    role = "stem"
+    role: ClassVar[Role] = "stem"
     trial = (_TOKENS,)
     trial_channels = 32
 
