@@ -42,9 +42,10 @@ class Quick(Engine):
         return lambda: None
 """
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 from netspec.bench.process import Worker
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
 with Worker(1, Path(sys.argv[1])) as worker:
     print(worker.pid, flush=True)
     worker.load("engines:Slow", Path("."), {})
@@ -68,14 +69,18 @@ def test_no_process_outlives_its_parent(engines: Path, sent: signal.Signals) -> 
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": path}
     )
     assert parent.stdout is not None
-    worker = psutil.Process(int(parent.stdout.readline()))
-    family = [worker, *wait_for(lambda: worker.children(recursive=True))]
-    assert len(family) == 2
-    parent.send_signal(sent)
-    parent.wait(30)
-    parent.stdout.close()
-    _, alive = psutil.wait_procs(family, timeout=10)
-    assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
+    try:
+        worker = psutil.Process(int(parent.stdout.readline()))
+        family = [worker, *wait_for(lambda: worker.children(recursive=True))]
+        assert len(family) == 2
+        parent.send_signal(sent)
+        parent.wait(30)
+        _, alive = psutil.wait_procs(family, timeout=10)
+        assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
 
 
 def wait_for(ready: object) -> Sequence[psutil.Process]:

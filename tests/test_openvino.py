@@ -47,7 +47,7 @@ targets: {edge: {exporter: openvino, precision: int8}}
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of NNCF's parts to each other
 DIT = """
-dit: {patch_size: 2, hidden_size: 32, depth: 2, num_heads: 2}
+dit: {patch_size: 2, hidden_size: 32, depth: 1, num_heads: 2}
 targets: {edge: {exporter: openvino, precision: int8, sqnr: 15}}
 """
 
@@ -98,7 +98,7 @@ ERRORS = {"fp32": (0.0, 1e-5), "fp16": (1e-4, 5e-3), "bf16": (1e-3, 4e-2)}
 
 @pytest.mark.parametrize(
     ("name", "precision"),
-    [("unet", "bf16"), ("dit", "fp16"), ("autoencoder", "fp32"), ("parallel_dit", "fp32"), ("mmdit", "bf16")],
+    [("unet", "bf16"), ("dit", "fp16"), ("autoencoder", "fp32"), ("parallel_dit", "fp32")],
 )
 def test_every_float_gives_pytorchs_numbers_at_every_size(name: str, precision: str, tmp_path: Path) -> None:
     targets = {"cpu": {"exporter": "openvino", "precision": precision}}
@@ -201,19 +201,31 @@ def test_layers_are_given_back_until_the_bound_holds(small: ExportRequest, int8:
     assert kept and all(row["precision"] == "fp32" for row in kept)
 
 
-def test_a_bound_that_nothing_holds_is_told(small: ExportRequest, tmp_path: Path) -> None:
+def test_a_bound_that_nothing_holds_is_told(
+    small: ExportRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporters.openvino.quantised.ROUNDS", 1)  # the others take their time
     with pytest.raises(ExportError) as caught:
         exported(small, tmp_path / "never", sqnr=99.0)
     assert caught.value.diagnostics[0].code == "NS581"
 
 
-@pytest.mark.parametrize("of", ["convolutions", "products"])
-def test_int8_passes_the_proof(of: str, tmp_path: Path) -> None:
+def test_int8_of_convolutions_is_near_pytorch(small: ExportRequest, int8: Path) -> None:
+    assert small.plan is not None
+    assert small.source is not None
+    model = graph.build(small.plan).eval()
+    store.fill(model, small.source)
+    tolerance = OpenVINOExporter().tolerance(small)
+    rows = parity.verify(small.plan, model, IRRunner(int8), precision=small.precision, tolerance=tolerance).rows
+    assert all(1e-3 < row.max_rel < row.tolerance for row in rows)
+
+
+def test_int8_of_products_passes_the_proof(tmp_path: Path) -> None:
     path = tmp_path / "net.yaml"
-    path.write_text(SMALL if of == "convolutions" else SMALL[: SMALL.index("unet:")] + DIT, encoding="utf-8")
+    path.write_text(SMALL[: SMALL.index("unet:")] + DIT, encoding="utf-8")
     result = compiler.compile(api.load(path), tmp_path / "b", compiler.Options())
     assert result.manifest.parity
-    assert all(1e-4 < row.max_rel < row.tolerance for row in result.manifest.parity)
+    assert all(1e-3 < row.max_rel < row.tolerance for row in result.manifest.parity)
     assert "edge/quantization.txt" in result.manifest.files
 
 
