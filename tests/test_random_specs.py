@@ -23,7 +23,6 @@ from torch.utils.flop_counter import FlopCounterMode
 import netspec
 from exporters.lowering import FLAVOURS
 from exporters.onnx import OnnxExporter
-from exporters.onnx.runtime import session
 from netspec import graph, parity
 from netspec import spec as specs
 from netspec.deployment import request_for
@@ -158,11 +157,10 @@ def exports(
         for name, tensor in model.state_dict().items():
             writer.write(name, tensor)
     (file,) = OnnxExporter(flavour).run(request_for(plan, model, shared=layout), folder)
-    runner = session(file, threads=1)
-    names = {value.name for value in runner.get_inputs()}
+    runner = OnnxExporter(flavour).runner(file)
     for point in at:
         inputs = parity.inputs_at(plan, point.sizes, step=1)
-        (got,) = runner.run(None, {name: x for name, x in inputs.items() if name in names})
+        (got,) = runner(inputs).values()
         exact, error = wanted[point.name]
         assert got.shape == exact.shape
         allowed = TIMES * max(error, FLOOR * float(np.abs(exact).max(initial=0.0)))

@@ -14,7 +14,7 @@ from netspec import conventions, layers
 from netspec import spec as specs
 from netspec.document import loads
 from netspec.errors import InvariantError
-from netspec.spec import Dim, Expect, Input, Spec
+from netspec.spec import Dim, Expect, Input, Precision, Spec
 
 NET = """\
 netspec: 1
@@ -55,7 +55,9 @@ def test_reads_every_part() -> None:
     assert dict(spec.dims) == {"batch": Dim(2, 2, 2), "height": Dim(8, 16, 32)}
     assert {name: rule.name for name, rule in spec.conditioning.items()} == {"t": "sinusoidal", "y": "label"}
     target = spec.targets["edge"]
-    assert (target.exporter, target.precision, dict(target.options)) == ("onnx", "fp16", {"flavour": "small"})
+    assert (target.exporter, target.precision, dict(target.options)) == (
+        "onnx", Precision("fp16"), {"flavour": "small"},
+    )  # fmt: skip
     assert dict(target.dims) == {"batch": Dim(1, 1, 1), "height": Dim(8, 8, 8)}
     assert spec.expect == Expect(gflops=1.5, output=(2, 4, 16, 16))
 
