@@ -25,6 +25,7 @@ from netspec.errors import ExportError  # noqa: E402
 from netspec.target import ExportRequest  # noqa: E402
 from netspec.weights import store  # noqa: E402
 from tests.exported import requested as made  # noqa: E402
+from tests.processors import eight_bits  # noqa: E402
 
 TINY = Path(__file__).parent.parent / "specs" / "tiny"
 SIZES = {"batch": 2, "height": 16, "width": 24}
@@ -131,6 +132,7 @@ def test_two_exports_are_equal_to_the_byte(unet: ExportRequest, whole: Path, tmp
         assert file.read_bytes() == (again.parent / file.name).read_bytes(), file.name
 
 
+@eight_bits
 def test_int8_of_two_exports_is_equal_to_the_byte(small: ExportRequest, int8: Path, tmp_path: Path) -> None:
     again = exported(small, tmp_path / "again")
     for file in sorted(int8.parent.iterdir()):
@@ -176,6 +178,7 @@ def test_the_machines_own_precision_is_near(unet: ExportRequest, whole: Path) ->
     assert parity.difference(exact, fast)[1] < 0.05  # roundings of a hundred layers to 8 digits
 
 
+@eight_bits
 def test_int8_holds_its_bound_and_leaves_roles_out(small: ExportRequest, int8: Path) -> None:
     report = report_of(int8)
     assert min(report["outputs"].values()) >= 20
@@ -192,6 +195,7 @@ def test_int8_holds_its_bound_and_leaves_roles_out(small: ExportRequest, int8: P
     assert ov.Type.i8 in stored.values()
 
 
+@eight_bits
 def test_layers_are_given_back_until_the_bound_holds(small: ExportRequest, int8: Path, tmp_path: Path) -> None:
     wanted = min(report_of(int8)["outputs"].values()) + 1
     strict = report_of(exported(small, tmp_path / "strict", sqnr=wanted))
@@ -210,6 +214,7 @@ def test_a_bound_that_nothing_holds_is_told(
     assert caught.value.diagnostics[0].code == "NS581"
 
 
+@eight_bits
 def test_int8_of_convolutions_is_near_pytorch(small: ExportRequest, int8: Path) -> None:
     assert small.plan is not None
     assert small.source is not None
@@ -220,6 +225,7 @@ def test_int8_of_convolutions_is_near_pytorch(small: ExportRequest, int8: Path) 
     assert all(1e-3 < row.max_rel < row.tolerance for row in rows)
 
 
+@eight_bits
 def test_int8_of_products_passes_the_proof(tmp_path: Path) -> None:
     path = tmp_path / "net.yaml"
     path.write_text(SMALL[: SMALL.index("unet:")] + DIT, encoding="utf-8")

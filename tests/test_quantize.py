@@ -28,6 +28,9 @@ from netspec.spec import Precision
 from netspec.target import ExportRequest
 from netspec.weights import store
 from netspec.weights.probe import write_probe
+from tests.processors import eight_bits
+
+pytestmark = eight_bits
 
 TINY = Path(__file__).parent.parent / "specs" / "tiny"
 SMALL = {"dims": {"batch": {"min": 1, "opt": 2, "max": 2}, "height": 8, "width": 8}}

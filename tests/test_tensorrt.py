@@ -25,6 +25,7 @@ from netspec.compiler import Options
 from netspec.deployment import deployments
 from netspec.errors import ExportError, NetspecError
 from netspec.verification import verify
+from tests.processors import eight_bits
 from tests.tensorrt_targets import DIMS, FILES, TINY, deployed, exported, graph, loaded, target
 
 # The folder
@@ -130,6 +131,7 @@ def test_the_run_with_guidance_fits_the_profile(tmp_path: Path) -> None:
     assert load_file(out / "gpu" / "parity.safetensors")["inputs/x"].shape == (2, 4, 8, 10)
 
 
+@eight_bits
 @pytest.mark.parametrize("precision", ["int8", "fp8"])
 def test_eight_bits_are_explicit(tmp_path: Path, precision: str) -> None:
     """Layers of the bulk lie between Q and DQ without zero points; the head and the embeddings do not."""
