@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 
 NAMES = (
-    "commands", "sweep", "emission", "large", "random_weights", "latency", "first_build", "conversion", "gate",
+    "commands", "sweep", "emission", "large", "random_weights", "first_build", "conversion", "gate",
     "deployment", "transforms", "quantization", "openvino",
 )  # fmt: skip
 

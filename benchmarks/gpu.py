@@ -13,24 +13,23 @@ import torch
 from torch import nn
 
 import netspec
-from benchmarks.latency import ddpm_twin, sd15_twin
 from benchmarks.process import quiet
+from benchmarks.rivals import NETWORKS
+from netspec.spec import Spec
 from netspec.weights.load import load_weights
 
 Run = Callable[[], object]
-Twin = Callable[[], tuple[nn.Module, tuple[torch.Tensor, ...], tuple[str, ...]]]
 
 
-def tiny_twin() -> tuple[nn.Module, tuple[torch.Tensor, ...], tuple[str, ...]]:
+def tiny_twin() -> nn.Module:
     """A small diffusers U-Net: for a look at this script where there is no GPU."""
     from diffusers import UNet2DModel
 
-    twin = UNet2DModel(
+    return UNet2DModel(
         sample_size=16, block_out_channels=(32, 32), layers_per_block=1, downsample_padding=0, flip_sin_to_cos=False,
         down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D"),
         attention_head_dim=None, freq_shift=1, norm_eps=1e-6,
     )  # fmt: skip
-    return twin, (torch.randn(2, 3, 16, 16), torch.full((2,), 500.0)), ("x", "t")
 
 
 TINY = """
@@ -48,11 +47,7 @@ unet:
   mid: {attention: full}
   attention: {num_heads: 1}
 """
-SIZES: dict[str, tuple[str, Twin]] = {
-    "tiny": (TINY, tiny_twin),
-    "ddpm": ("specs/unet/ddpm_cifar10.yaml", ddpm_twin),
-    "sd15": ("specs/unet/sd15.yaml", sd15_twin),
-}
+SIZES = ("tiny", "ddpm", "sd15")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -60,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the comparison; says so and stops where there is no such device."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
-    parser.add_argument("--size", default="sd15", choices=tuple(SIZES))
+    parser.add_argument("--size", default="sd15", choices=SIZES)
     parser.add_argument("--dtype", default="bf16", choices=tuple(DTYPES))
     parser.add_argument("--batch", type=int, default=2, help="samples in one run; 2 is one image with guidance")
     parser.add_argument("--rounds", type=int, default=50)
@@ -71,9 +66,10 @@ def main(arguments: list[str] | None = None) -> None:
     quiet()
     warnings.simplefilter("ignore")
     device, dtype = torch.device(given.device), DTYPES[given.dtype]
-    spec, make = SIZES[given.size]
-    twin, inputs = _twin(make, given.batch, device, dtype)
-    ours = netspec.build(netspec.loads(spec) if spec is TINY else netspec.load(spec))
+    spec, twin, inputs = _subject(given.size)
+    twin = twin.eval().to(device, dtype)
+    inputs = tuple(x[:1].expand(given.batch, *x.shape[1:]).contiguous().to(device, dtype) for x in inputs)
+    ours = netspec.build(spec)
     load_weights(ours, {key: tensor.float().cpu() for key, tensor in twin.state_dict().items()}, "diffusers")
     ours = ours.eval().to(device, dtype)
     print(f"{given.size}, batch {given.batch}, {given.dtype}, {_name(device)}, torch {torch.__version__}")
@@ -85,12 +81,12 @@ def main(arguments: list[str] | None = None) -> None:
         _report(_timed(_contenders(ours, twin, inputs, device), device, given.rounds))
 
 
-def _twin(
-    make: Twin, batch: int, device: torch.device, dtype: torch.dtype
-) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
-    twin, inputs, _ = make()
-    repeated = (x[:1].expand(batch, *x.shape[1:]).contiguous() for x in inputs)
-    return twin.eval().to(device, dtype), tuple(x.to(device, dtype) for x in repeated)
+def _subject(size: str) -> tuple[Spec, nn.Module, tuple[torch.Tensor, ...]]:
+    """Our spec, diffusers' network, and inputs of both, in its order."""
+    if size == "tiny":
+        return netspec.loads(TINY), tiny_twin(), (torch.randn(2, 3, 16, 16), torch.full((2,), 500.0))
+    network = NETWORKS[size]
+    return network.load(), network.twin(), tuple(network.inputs.values())
 
 
 def _contenders(

@@ -15,8 +15,7 @@ from netspec.bundle.manifest import ParityRow
 from netspec.errors import Diagnostic, ParityError
 from netspec.graph import Model
 from netspec.plan import Node, Plan
-from netspec.planner import lower
-from netspec.planner.points import Env, Point, pinned, points
+from netspec.planner.points import Env, Point, fixed, points
 from netspec.precision import FLOATS, PrecisionPlan
 from netspec.target import Runner
 
@@ -117,7 +116,7 @@ def example(
     plan: Plan, model: Model, precision: PrecisionPlan, sizes: Env
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """One run at given sizes: inputs as a graph of that precision holds them, in float32, and PyTorch's outputs."""
-    macs = lower(pinned(plan.spec, sizes)).only(list(plan.outputs)).cost.macs
+    macs = fixed(plan, sizes).cost.macs
     inputs = _rounded(inputs_at(plan, sizes, 3), precision, plan)
     with _threads(1 if macs < SMALL_MACS else 2):
         outputs = [output.numpy() for output in _torch(model, inputs)]

@@ -13,8 +13,7 @@ from pathlib import Path
 from netspec import parity
 from netspec.deployment import WEIGHTS, Deployment
 from netspec.parity import Outcome
-from netspec.planner import lower
-from netspec.planner.points import pinned, points
+from netspec.planner.points import fixed, points
 from netspec.weights import store
 from netspec.weights.probe import write_probe
 
@@ -72,7 +71,7 @@ def ship(deployment: Deployment, bundle: Path) -> None:
     """A run of the network with the bundle's own weights, written where the target wants one; its model is filled."""
     exporter, request, plan = deployment.exporter, deployment.request, deployment.plan
     for sizes in exporter.samples(request):
-        if lower(pinned(plan.spec, sizes)).only(list(plan.outputs)).cost.macs <= parity.BUDGET_MACS:
+        if fixed(plan, sizes).cost.macs <= parity.BUDGET_MACS:
             store.fill(deployment.model, bundle / WEIGHTS)
             inputs, outputs = parity.example(plan, deployment.model, deployment.precision, sizes)
             exporter.ship(request, bundle / deployment.folder, inputs, outputs)

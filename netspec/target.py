@@ -68,6 +68,10 @@ class ExportRequest:
     origins: Mapping[str, Origin] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
 
+    def stored(self, key: str, tensor: Tensor) -> torch.dtype:
+        """The type in which the target keeps a parameter or buffer, before any quantisation."""
+        return tensor.dtype if self.precision is None else self.precision.stored(key, tensor)
+
     def tensors(self) -> dict[str, Tensor]:
         """Every parameter and buffer by its dotted name, shared ones under each of their names."""
         found: dict[str, Tensor] = dict(self.model.named_parameters(remove_duplicate=False))

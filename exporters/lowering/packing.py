@@ -40,14 +40,10 @@ def pack(request: ExportRequest, folder: Path) -> dict[str, Slot]:
 def layout_of(request: ExportRequest) -> AlignedLayout:
     """Where each tensor of a target's own file lies."""
     infos = [
-        TensorInfo(key, dtype_name(_stored(request, key, tensor)), tuple(tensor.shape))
+        TensorInfo(key, dtype_name(request.stored(key, tensor)), tuple(tensor.shape))
         for key, tensor in request.model.state_dict().items()
     ]
     return AlignedLayout.plan(infos, {**request.metadata, "format": "pt"})
-
-
-def _stored(request: ExportRequest, key: str, tensor: torch.Tensor) -> torch.dtype:
-    return tensor.dtype if request.precision is None else request.precision.stored(key, tensor)
 
 
 def _write(layout: AlignedLayout, source: Path, path: Path) -> None:

@@ -14,16 +14,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from exporters.onnx.feeding import accepted
 from netspec.bench.engine import Engine, Kernel, Profile, surroundings
 
-_NUMPY: Mapping[str, Any] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-    "tensor(bool)": np.bool_,
-}
 _PACKED = "_nchwc"  # what ONNX Runtime appends to the name of a value that it keeps in blocks of channels
 
 
@@ -49,16 +42,11 @@ class OrtEngine(Engine):
         return onnxruntime.InferenceSession(os.fspath(self._path), options, providers=self._providers)
 
     def prepare(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], object]:
-        session, arrays = self._session, self._arrays(inputs)
+        session, arrays = self._session, accepted(self._session, inputs)
         return lambda: session.run(None, arrays)
 
-    def _arrays(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Inputs by the file's names, in its types."""
-        types = {value.name: _NUMPY[value.type] for value in self._session.get_inputs()}
-        return {name: np.ascontiguousarray(inputs[name], dtype=types[name]) for name in types}
-
     def profile(self, inputs: Mapping[str, np.ndarray], runs: int) -> Profile:
-        arrays = self._arrays(inputs)
+        arrays = accepted(self._session, inputs)
         del self._session  # its memory is wanted
         with tempfile.TemporaryDirectory(dir=_room(self._path)) as name:
             folder = Path(name)

@@ -119,20 +119,21 @@ def _few_bits(request: ExportRequest) -> bool:
 def invalid(path: Path) -> Iterator[Diagnostic]:
     """NS509 where ONNX's own checker refuses a file."""
     try:
-        check(path)
+        model = onnx.load(path, load_external_data=False)
+        _check(path, model)
     except (DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         yield Diagnostic(code="NS509", message=f"{path.name} is no valid ONNX: {error}")
         return
-    for problem in contrib.problems(onnx.load(path, load_external_data=False)):
+    for problem in contrib.problems(model):
         yield Diagnostic(code="NS509", message=f"{path.name} is no valid ONNX: {problem}")
 
 
-def check(path: Path) -> None:
+def _check(path: Path, model: onnx.ModelProto) -> None:
     """onnx.checker in full, with shapes inferred; where the weights are not written yet, against an empty stand-in.
 
     Raises what the checker raises.
     """
-    ends = _ends(path)
+    ends = _ends(model)
     if all((path.parent / location).exists() for location in ends):
         onnx.checker.check_model(path, full_check=True)
         return
@@ -148,10 +149,10 @@ def check(path: Path) -> None:
         onnx.checker.check_model(copy, full_check=True)
 
 
-def _ends(path: Path) -> dict[str, int]:
+def _ends(model: onnx.ModelProto) -> dict[str, int]:
     """How long each file of weights that a graph refers to must be."""
     ends: dict[str, int] = {}
-    for tensor in onnx.load(path, load_external_data=False).graph.initializer:
+    for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             place = {entry.key: entry.value for entry in tensor.external_data}
             end = int(place["offset"]) + int(place["length"])

@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto
+
+from exporters.onnx.feeding import accepted
 
 
 def session(path: Path, threads: int = 0, optimize: bool = True) -> onnxruntime.InferenceSession:
@@ -36,12 +37,6 @@ def options(threads: int = 0, model: onnx.ModelProto | None = None) -> onnxrunti
     return settings
 
 
-def accepted(runner: onnxruntime.InferenceSession, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inputs that a graph has, in the types that it declares."""
-    declared = {value.name: _NUMPY[value.type] for value in runner.get_inputs()}
-    return {name: array.astype(declared[name], copy=False) for name, array in inputs.items() if name in declared}
-
-
 class Runner:
     """Runs one graph, keeping its session; what `netspec.target.Runner` asks for."""
 
@@ -56,16 +51,6 @@ class Runner:
             return run(self.path, arrays, extra_outputs)
         names = [value.name for value in self.session.get_outputs()]
         return dict(zip(names, self.session.run(names, arrays), strict=True))
-
-
-_NUMPY: Mapping[str, Any] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-    "tensor(bool)": np.bool_,
-}
 
 
 def run(

@@ -27,6 +27,7 @@ from onnx import NodeProto, TensorProto, helper
 from exporters.lowering import Flavour, emit, pack
 from exporters.lowering.packing import FILE
 from exporters.onnx import contrib, runtime
+from exporters.onnx.feeding import accepted
 from netspec.errors import Diagnostic
 from netspec.target import ExportRequest, Port, Runner
 from netspec.weights.aligned import load_tensor, load_tensors, read_layout, torch_dtype
@@ -196,7 +197,7 @@ class _Held:
     def __call__(self, inputs: Mapping[str, np.ndarray], extra_outputs: Sequence[str] = ()) -> Mapping[str, np.ndarray]:
         session = self._start(runtime.exposing(self._model, extra_outputs)) if extra_outputs else self._session
         names = [value.name for value in session.get_outputs()]
-        return dict(zip(names, session.run(names, runtime.accepted(session, inputs)), strict=True))
+        return dict(zip(names, session.run(names, accepted(session, inputs)), strict=True))
 
     def _start(self, model: onnx.ModelProto) -> onnxruntime.InferenceSession:
         options = runtime.options()

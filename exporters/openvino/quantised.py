@@ -20,7 +20,6 @@ from exporters.openvino.runtime import ACCURATE, expose, run
 from exporters.quantize import samples as sampling
 from exporters.quantize.report import Report, rows, tenths
 from exporters.quantize.samples import Sample
-from exporters.quantize.search import FILES
 from exporters.quantize.settings import Settings
 from exporters.quantize.sqnr import Energies, worst
 from netspec.errors import Diagnostic, ExportError
@@ -67,7 +66,7 @@ def quantise(
                 rows(precision, kept, {}, {}),
                 {"samples": len(fitted), "held_out": len(held), "source": settings.calibration or "diffusion"}, tried,
             )  # fmt: skip
-            return made, tuple(_write(report, folder))
+            return made, report.write(folder)
         kept |= _given_back([name for name in names if name in sqnr], sqnr, set(chosen.values()))
     raise ExportError(
         Diagnostic(
@@ -77,12 +76,6 @@ def quantise(
             help=("ask for less (`sqnr`), or calibrate on inputs of your own (`calibration`)",),
         )
     )
-
-
-def _write(report: Report, folder: Path) -> Iterator[Path]:
-    for name, text in zip(FILES, (report.json(), report.text()), strict=True):
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
-        yield folder / name
 
 
 def _layers(model: ov.Model, precision: PrecisionPlan) -> dict[str, str]:

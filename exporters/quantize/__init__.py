@@ -19,12 +19,11 @@ report.py       what was done, as data and as a table
 """
 
 from exporters.quantize.scheme import SCHEMES, Scheme
-from exporters.quantize.search import FILES, Writing, quantise
+from exporters.quantize.search import Writing, quantise
 from exporters.quantize.settings import BLOCK, SQNR, SQNR_4, Settings, refusals, tolerance
 
 __all__ = [
     "BLOCK",
-    "FILES",
     "SCHEMES",
     "SQNR",
     "SQNR_4",

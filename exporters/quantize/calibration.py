@@ -15,6 +15,7 @@ import torch
 from exporters.lowering import ORT_CPU, Flavour, emit
 from exporters.lowering.packing import slots_of
 from exporters.onnx import runtime
+from exporters.onnx.feeding import accepted
 from exporters.quantize.histogram import Histogram
 from exporters.quantize.samples import Sample
 from exporters.quantize.sites import sites
@@ -41,7 +42,7 @@ class Watched:
     def __call__(self, sample: Sample, names: Sequence[str]) -> dict[str, np.ndarray]:
         """The values of these names; those that the graph does not have are left out."""
         wanted = [name for name in names if name in self.names]
-        return dict(zip(wanted, self._session.run(wanted, runtime.accepted(self._session, sample)), strict=True))
+        return dict(zip(wanted, self._session.run(wanted, accepted(self._session, sample)), strict=True))
 
 
 def in_float32(request: ExportRequest) -> ExportRequest:

@@ -6,12 +6,14 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from exporters.quantize.sqnr import MOST
 from netspec.precision import PrecisionPlan
 
+FILES = ("quantization.json", "quantization.txt")
 _NONE: Mapping[str, float] = MappingProxyType({})
 
 
@@ -65,6 +67,13 @@ class Report:
                 for row in self.layers
             },
         }  # fmt: skip
+
+    def write(self, folder: Path) -> tuple[Path, ...]:
+        """Both forms, for programs and for people."""
+        files = tuple(folder / name for name in FILES)
+        for file, text in zip(files, (self.json(), self.text()), strict=True):
+            file.write_text(text, encoding="utf-8", newline="\n")
+        return files
 
     def json(self) -> str:
         return json.dumps(self.data(), indent=2, ensure_ascii=False) + "\n"

@@ -27,7 +27,6 @@ from netspec.precision import FLOATS, Part, PrecisionPlan
 from netspec.target import ExportRequest
 
 GRAPH = "model.onnx"
-FILES = ("quantization.json", "quantization.txt")
 MARGIN = 0.8  # of the noise that the bound allows: what a prediction aims at
 ROUNDS = 12
 
@@ -111,9 +110,7 @@ class _Search:
             {name: tenths(measured[name]) for name in self.outputs}, blocks,
             reports.rows(self.precision, self.why, read, self.weight_noise, self.noise), self.counts, tried,
         )  # fmt: skip
-        for name, text in zip(FILES, (report.json(), report.text()), strict=True):
-            (self.folder / name).write_text(text, encoding="utf-8", newline="\n")
-        return Writing((graph, *(self.folder / name for name in FILES)), report)
+        return Writing((graph, *report.write(self.folder)), report)
 
     def _calibrate(self, fitted: Sequence[Sample], held: Sequence[Sample]) -> tuple[dict[str, Layer], Recording]:
         """Run the float network: ranges on the first, values to compare with on the others."""

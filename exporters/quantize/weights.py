@@ -77,8 +77,7 @@ def _infos(request: ExportRequest, layers: Mapping[str, Layer], scheme: Scheme) 
             yield TensorInfo(key, "I32", shape)
             yield TensorInfo(f"{key}_scale", dtype_name(layer.base), shape)
         else:
-            stored = tensor.dtype if request.precision is None else request.precision.stored(key, tensor)
-            yield TensorInfo(key, dtype_name(stored), shape)
+            yield TensorInfo(key, dtype_name(request.stored(key, tensor)), shape)
 
 
 def _weight_infos(key: str, layer: Layer, scheme: Scheme, shape: tuple[int, ...]) -> Iterator[TensorInfo]:

@@ -25,7 +25,7 @@ from netspec.compiler import read_spec
 from netspec.errors import Diagnostic, UsageError
 from netspec.plan import Plan
 from netspec.planner import lower
-from netspec.planner.points import pinned
+from netspec.planner.points import fixed
 
 SECONDS = 20.0  # of one race, where nobody says
 PROFILED = 2.0  # seconds, about, of the runs that are profiled
@@ -178,7 +178,7 @@ def _legs(plan: Plan, outputs: tuple[str, ...], wanted: Iterable[Sizes], scratch
     part = plan.only(outputs) if outputs else plan
     words = {word for type_ in part.inputs.values() for size in type_.shape for word in size.words}
     settings = {tuple((name, size) for name, size in sizes.items() if name in words): None for sizes in wanted}
-    plans = [(dict(setting), lower(pinned(plan.spec, dict(setting))).only(list(part.outputs))) for setting in settings]
+    plans = [(dict(setting), fixed(part, dict(setting))) for setting in settings]
     for index, (sizes, there) in enumerate(sorted(plans, key=lambda each: each[1].cost.macs)):
         inputs = scratch / f"{'-'.join(outputs)}{index}.npz"
         np.savez(inputs, **parity.inputs_at(there, sizes))  # type: ignore[arg-type]  # of its own flag

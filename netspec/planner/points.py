@@ -31,9 +31,14 @@ def points(plan: Plan) -> list[Point]:
     found: dict[tuple[int, ...], Point] = {}
     for name, env in _settings(plan):
         if tuple(env.values()) not in found:
-            there = lower(pinned(plan.spec, env)).only(list(plan.outputs))
+            there = fixed(plan, env)
             found[tuple(env.values())] = Point(name, env, there.cost.macs, there.peak_elements)
     return list(found.values())
+
+
+def fixed(plan: Plan, sizes: Env) -> Plan:
+    """The same network, or part of one, at fixed sizes."""
+    return lower(pinned(plan.spec, sizes)).only(list(plan.outputs))
 
 
 def _settings(plan: Plan) -> Iterator[tuple[str, Env]]:

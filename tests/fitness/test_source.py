@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,3 +69,10 @@ def test_public_names_are_documented() -> None:
 def test_schema_is_fresh() -> None:
     registry.load_all()
     assert schema.PATH.read_text(encoding="utf-8") == schema.text(schema.emit()), "run `python -m netspec.schema`"
+
+
+def test_every_benchmark_can_be_imported() -> None:
+    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if not path.stem.startswith("__"))
+    lines = [f"import benchmarks.{name}" for name in names]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
