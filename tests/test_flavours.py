@@ -24,7 +24,7 @@ from exporters.lowering.dims import Size, number, symbol
 from exporters.onnx import runtime
 from exporters.onnx.exporter import OnnxExporter
 from exporters.onnx.ort_format import to_ort
-from netspec import deployment, ops
+from netspec import compiler, deployment, ops, verification
 from netspec.errors import ExportError
 from netspec.precision import assign
 from netspec.spec import Precision
@@ -194,6 +194,21 @@ def test_ort_format_runs_and_only_its_tables_differ(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(path.with_suffix(".ort"), providers=["CPUExecutionProvider"])
     found = session.run(None, runtime.accepted(session, inputs))
     assert relative(found[0], expected[0]) < 1e-5
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_ort_format_is_a_target(precision: str, tmp_path: Path) -> None:
+    """Built, proven and verified like any other; the manifest says that a rebuild may differ."""
+    sizes = "dims: {batch: 1, height: 8, width: 8}"
+    text = Path("specs/tiny/unet.yaml").read_text("utf-8")
+    spec = netspec.loads(f"{text}\ntargets: {{edge: {{exporter: ort, precision: {precision}, {sizes}}}}}\n")
+    built = compiler.compile(spec, tmp_path / "b", compiler.Options())
+    assert built.manifest.parity
+    files = {path.name for path in (tmp_path / "b/edge").iterdir()}
+    assert files - {"quantization.json", "quantization.txt"} == {"model.ort"}
+    assert built.manifest.targets["edge"].stamped
+    results = [check.result for check in verification.verify(tmp_path / "b") if check.name == "edge"]
+    assert len(results) == 2, results  # valid, and equal to PyTorch as before
 
 
 def test_ort_format_ends_at_two_gibibytes(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from exporters.quantize import BLOCK, SCHEMES, SQNR, SQNR_4, Scheme, Settings, q
 from netspec.errors import Diagnostic
 from netspec.target import ExportRequest, Runner, Target
 
+GRAPH = "model.onnx"
+
 
 class OnnxExporter(Target):
     """ONNX for a general runtime.
@@ -30,7 +32,7 @@ class OnnxExporter(Target):
 
     name: ClassVar[str] = "onnx"
 
-    file: ClassVar[str] = "model.onnx"
+    file: ClassVar[str] = GRAPH
 
     precisions: ClassVar[Mapping[str, str]] = {
         "fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "int8": "fp32", "int4": "fp32",
@@ -71,7 +73,7 @@ class OnnxExporter(Target):
         flavour = self._flavour
         if _few_bits(request):
             return quantise(request, folder, flavour, self._scheme(request, flavour), self._settings(request)).files
-        path = folder / self.file
+        path = folder / GRAPH
         ir.save(emit(request, flavour, pack(request, folder)), path)
         return (path,)
 
@@ -79,7 +81,7 @@ class OnnxExporter(Target):
         if _few_bits(request):  # scales follow from the weights
             self.run(request, folder)
             return
-        shutil.copyfile(before / self.file, folder / self.file)
+        shutil.copyfile(before / GRAPH, folder / GRAPH)
         pack(request, folder)
 
     def ensures(self, request: ExportRequest, files: tuple[Path, ...]) -> Iterator[Diagnostic]:

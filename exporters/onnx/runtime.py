@@ -18,7 +18,7 @@ from exporters.onnx.feeding import accepted
 
 def session(path: Path, threads: int = 0, optimize: bool = True) -> onnxruntime.InferenceSession:
     """A CPU session on a file; weights are mapped by ONNX Runtime, so size does not matter."""
-    settings = options(threads, onnx.load(path, load_external_data=False))
+    settings = options(threads, onnx.load(path, load_external_data=False) if path.suffix == ".onnx" else None)
     if not optimize:
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(os.fspath(path), settings, providers=["CPUExecutionProvider"])
