@@ -6,10 +6,10 @@ netspec never imports an exporter. Gates are found by the entry points of the gr
 from __future__ import annotations
 
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from netspec.errors import Diagnostic, UsageError
+from netspec.plugins import installed
 
 GROUP = "netspec.gates"
 
@@ -39,11 +39,10 @@ class Gate(Protocol):
 def find(target: str) -> tuple[Gate, str]:
     """The gate and the version that a target such as `tensorrt-10.3` names. Raises UsageError NS548 for others."""
     name, _, version = target.partition("-")
-    found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
-    if found and version:
-        return found[0].load(), version
-    known = sorted({entry.name for entry in entry_points(group=GROUP)})
-    close = get_close_matches(name, known, n=1) or known[:1]
+    known = installed(GROUP)
+    if name in known and version:
+        return known[name].load(), version
+    close = get_close_matches(name, known, n=1) or list(known)[:1]
     raise UsageError(
         Diagnostic(
             "NS548",

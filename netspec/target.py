@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, final
 
 from netspec.errors import Diagnostic, ExportError, Span, UnknownName
 from netspec.plan import Origin, Plan
+from netspec.plugins import installed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -175,14 +175,13 @@ def _refuse(found: Iterator[Diagnostic]) -> None:
 
 def names() -> tuple[str, ...]:
     """Every installed exporter."""
-    return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
+    return tuple(installed(GROUP))
 
 
 def find(name: str, span: Span | None = None) -> type[Target]:
     """The exporter of that name. Raises UnknownName (NS215), pointing at `span`, where none is installed."""
-    found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
-    if found:
-        return found[0].load()  # type: ignore[no-any-return]  # entry points are untyped
+    if (entry := installed(GROUP).get(name)) is not None:
+        return entry.load()  # type: ignore[no-any-return]  # entry points are untyped
     close = get_close_matches(name, names(), n=1)
     raise UnknownName(
         Diagnostic(

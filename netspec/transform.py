@@ -9,11 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from inspect import signature
 from typing import TYPE_CHECKING, ClassVar
 
 from netspec.errors import Diagnostic, Span, UnknownName
+from netspec.plugins import installed
 
 if TYPE_CHECKING:
     from torch import fx
@@ -50,14 +50,13 @@ class Transform(ABC):
 
 def names() -> tuple[str, ...]:
     """Every installed transform."""
-    return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
+    return tuple(installed(GROUP))
 
 
 def find(name: str, span: Span | None = None) -> type[Transform]:
     """The transform of that name. Raises UnknownName (NS240), pointing at `span`, where none is installed."""
-    found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
-    if found:
-        return found[0].load()  # type: ignore[no-any-return]  # entry points are untyped
+    if (entry := installed(GROUP).get(name)) is not None:
+        return entry.load()  # type: ignore[no-any-return]  # entry points are untyped
     raise UnknownName(unknown(name, span))
 
 
