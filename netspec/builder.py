@@ -55,7 +55,7 @@ class Builder:
         width = {} if channels is None else {"channels": channels}
         self.problems += [Placed(problem, at, near) for problem in component.check(*types, **width)]
         out = component.infer(*types, **width)
-        node = Node(name, component, inputs, out, self._origin(near or at), stage)
+        node = Node(name, component, inputs, out, self._origin(near or at, at), stage)
         self.nodes.append(node)
         if len(self.nodes) > MAX_NODES:
             raise ShapeError(self._too_large())
@@ -156,6 +156,6 @@ class Builder:
             path=family,
         )
 
-    def _origin(self, at: SpecPath) -> Origin:
-        span = self.spec.place(at).value
-        return Origin(at, span.source.name, span.line)
+    def _origin(self, path: SpecPath, at: SpecPath) -> Origin:
+        span = self.spec.place(path).value
+        return Origin(path, span.source.name, span.line, at)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import keyword
-from typing import Any, Final, TypeAlias
+from typing import Final
 
+from netspec.schema_target import MOST_NAMES, WHOLE_RANGE, Node, target
 from netspec.tensors import EXPRESSION
 
-Node: TypeAlias = dict[str, Any]
-
 ID: Final = "urn:netspec:schema:1"
-DTYPES: Final = ("float32", "float16", "bfloat16", "float64", "int64", "int32", "bool")
-PRECISIONS: Final = ("fp32", "fp16", "bf16", "fp8", "int8", "int4")
+DTYPES: Final = {
+    "float32": "32 bits, for anything",
+    "float16": "16 bits: 11 of precision, up to 65,504",
+    "bfloat16": "16 bits: 8 of precision, the range of float32",
+    "float64": "64 bits, for references",
+    "int64": "whole numbers: labels and indices",
+    "int32": "whole numbers in half the space",
+    "bool": "true or false",
+}
 # No published network comes near these; they keep the refusal of a hostile file cheap.
 LONGEST_LIST: Final = 64
-MOST_NAMES: Final = 64
 _MOST_SIZES = 8
 
 REQUIRED: Final = ("netspec", "name", "inputs")
@@ -25,6 +30,13 @@ _FILE_NAME = f"^[A-Za-z0-9][A-Za-z0-9._-]*{_END}"
 _IDENTIFIER = f"^[A-Za-z_][A-Za-z0-9_]*{_END}"
 # The generated forward() has the inputs as arguments; `none` switches off whatever could name an input.
 RESERVED: Final = (*keyword.kwlist, "self", "none")
+
+
+def _bound(what: str) -> Node:
+    """One end of a range, or its middle; `WHOLE_RANGE` says where it is needed."""
+    needed = "must be given, but in a file that extends another"
+    return {"type": "integer", "minimum": 1, "description": what, "x-default": needed}
+
 
 _DEFS: Final[dict[str, Node]] = {
     "size": {
@@ -72,16 +84,10 @@ _DEFS: Final[dict[str, Node]] = {
                 "if": {"type": "object"},
                 "then": {
                     "properties": {
-                        "min": {"type": "integer", "minimum": 1, "description": "smallest size", "examples": [1]},
-                        "opt": {
-                            "type": "integer",
-                            "minimum": 1,
-                            "description": "size to optimise and measure for",
-                            "examples": [2],
-                        },
-                        "max": {"type": "integer", "minimum": 1, "description": "largest size", "examples": [8]},
+                        "min": {**_bound("smallest size"), "examples": [1]},
+                        "opt": {**_bound("size to optimise and measure for"), "examples": [2]},
+                        "max": {**_bound("largest size"), "examples": [8]},
                     },
-                    "required": ["min", "opt", "max"],
                     "additionalProperties": False,
                 },
             }
@@ -107,7 +113,10 @@ def document(
         "allOf": [
             {
                 "if": {"not": {"required": ["extends"]}},
-                "then": {"required": list(REQUIRED), "properties": family_needs},
+                "then": {
+                    "required": list(REQUIRED),
+                    "properties": {**family_needs, "dims": {"additionalProperties": WHOLE_RANGE}},
+                },
             }
         ],
         "$defs": {**_DEFS, **definitions},
@@ -212,6 +221,7 @@ def _tensor() -> Node:
                         "dtype": {
                             "type": "string",
                             "enum": list(DTYPES),
+                            "enumDescriptions": list(DTYPES.values()),
                             "x-default": "int64 for labels, float32 for timesteps, the build's precision for the rest",
                             "description": "type of one number",
                             "examples": ["int64"],
@@ -238,9 +248,17 @@ def _uses() -> dict[str, Node]:
             "examples": [{"small": {"dit.depth": 12, "dit.hidden_size": 384}}],
         },
         "targets": {
-            **_named_file("a target", "deployments by name", _target()),
+            **_named_file("a target", "deployments by name", target()),
             "default": {"onnx": {"exporter": "onnx"}},
             "examples": [{"edge": {"exporter": "onnx", "precision": "fp16", "dims": {"batch": 1}}}],
+        },
+        "lints": {
+            "type": "object",
+            "description": "warnings that are meant so",
+            "properties": {"allow": _allow()},
+            "additionalProperties": False,
+            "default": {},
+            "examples": [{"allow": {"NS807": "as many heads as the published network"}}],
         },
         "expect": {
             "type": "object",
@@ -253,82 +271,16 @@ def _uses() -> dict[str, Node]:
     }
 
 
-def _target() -> Node:
-    """One deployment."""
-    dims: Node = {
+def _allow() -> Node:
+    """Lints by code, each with a reason. A code that does not exist is a warning of its own, not an error."""
+    return {
         "type": "object",
+        "maxProperties": MOST_NAMES,
         "default": {},
-        "description": "sizes of this target, where they differ from the spec's",
-        "additionalProperties": {"$ref": "#/$defs/range", "description": "its range"},
-        "examples": [{"batch": 1, "height": 64}],
-    }
-    outputs: Node = {
-        "type": "array",
-        "items": {"type": "string", "minLength": 1},
-        "minItems": 1,
-        "maxItems": MOST_NAMES,
-        "x-default": "all",
-        "description": "the outputs that this target has; what they do not need is left out of its graph",
-        "examples": [["decoded"]],
-    }
-    transforms: Node = {
-        "type": "array",
-        "maxItems": MOST_NAMES,
-        "default": [],
-        "description": "rewrites of the network for this target, by name or as {name: options}",
-        "items": {
-            "type": ["string", "object"],
-            "minLength": 1,
-            "minProperties": 1,
-            "maxProperties": 1,
-            "additionalProperties": {"type": "object", "description": "its options"},
-        },
-        "examples": [["linear_as_conv", {"chunked_attention": {"queries": 512}}]],
-    }
-    return {
-        "type": "object",
-        "description": "one deployment; the exporter may know further keys",
-        "properties": {
-            "exporter": {
-                "type": "string",
-                "minLength": 1,
-                "description": "who writes the graph",
-                "x-expected": "the name of an exporter",
-                "examples": ["onnx"],
-            },
-            "precision": _precision(),
-            "dims": dims,
-            "outputs": outputs,
-            "transforms": transforms,
-        },
-        "required": ["exporter"],
-    }
-
-
-def _precision() -> Node:
-    """One precision for all, or a default and patterns of paths for others."""
-    name: Node = {"type": "string", "enum": list(PRECISIONS)}
-    patterns: Node = {
-        "type": "array",
-        "items": {"type": "string", "minLength": 1},
-        "minItems": 1,
-        "maxItems": MOST_NAMES,
-        "x-default": "decided by role",
-        "description": "parts in this precision: dotted paths as `netspec show --nodes` has them, or shell patterns",
-        "examples": [["head", "*.norm*"]],
-    }
-    default = {**name, "default": "fp32", "description": "of all other parts, by their roles", "examples": ["fp16"]}
-    several: Node = {
-        "properties": {"default": default, **dict.fromkeys(PRECISIONS, patterns)},
-        "additionalProperties": False,
-    }
-    return {
-        "type": ["string", "object"],
-        "x-expected": "a precision, or {default: …, fp32: [parts]}",
-        "default": "fp32",
-        "description": "of weights and activations, by the role of each part",
-        "allOf": [{"if": {"type": "string"}, "then": name}, {"if": {"type": "object"}, "then": several}],
-        "examples": ["fp16", {"default": "fp16", "fp32": ["embed_t", "*.norm*", "head"]}],
+        "description": "lints that are not told, by code, each with the reason why; `# netspec: allow NS807: reason` "
+        "beside a line is about that line alone",
+        "additionalProperties": {"type": "string", "description": "why it does not matter here"},
+        "examples": [{"NS807": "as many heads as the published network"}],
     }
 
 

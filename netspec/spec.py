@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from netspec import conventions
-from netspec.document import Document, Place
+from netspec.document import Document, Place, comments
 from netspec.embeds import Embed
 from netspec.errors import Diagnostic, InvariantError, SpecPath
 from netspec.families import Family
@@ -93,6 +93,7 @@ class Spec:
     family: Family
     targets: Mapping[str, Target]
     expect: Expect
+    allow: Mapping[str, str] = field(default_factory=dict)  # code of a lint → why it does not matter here
     variants: tuple[str, ...] = field(default=(), compare=False)
     document: Document | None = field(default=None, compare=False, repr=False)
 
@@ -136,6 +137,10 @@ def resolve(document: Document) -> Spec:
     convention = content.get("convention", getattr(family, "convention", ""))
     lineage = conventions.settings(convention)
     settings, places = spread(family, content[key], (key,), document.places)
+    allowed = {each.code: each for each in comments.live(document) if each.code}
+    beside: dict[SpecPath, Place] = {
+        ("lints", "allow", code): Place(each.span, each.span) for code, each in allowed.items()
+    }
     outputs = content.get("outputs") or {"output": content["output"]}
     return Spec(
         name=content["name"],
@@ -150,9 +155,15 @@ def resolve(document: Document) -> Spec:
         family=parse_record(family, settings, lineage),
         targets=_frozen({name: _target(value) for name, value in content.get("targets", _DEFAULT_TARGETS).items()}),
         expect=_expect(content.get("expect", {})),
+        allow=_frozen({code: each.reason for code, each in allowed.items()} | _allow(content)),
         variants=tuple(content.get("variants", {})),
-        document=Document(document.source, content, places),
+        document=Document(document.source, content, {**beside, **places} if beside else places),
     )
+
+
+def _allow(content: Mapping[str, Any]) -> dict[str, str]:
+    """What the spec allows as a whole."""
+    return dict(content.get("lints", {}).get("allow", {}))
 
 
 _DEFAULT_TARGETS = {"onnx": {"exporter": "onnx"}}
@@ -229,6 +240,8 @@ def data(spec: Spec) -> dict[str, Any]:
         | dict(target.options)
         for name, target in spec.targets.items()
     }
+    if spec.allow:
+        content["lints"] = {"allow": dict(spec.allow)}
     expected = {key: getattr(spec.expect, key) for key in ("params", "frozen", "gflops", "output")}
     stated = {key: _plain(value) for key, value in expected.items() if value is not None}
     return content | ({"expect": stated} if stated else {})

@@ -13,15 +13,18 @@ import torch
 from torch import Tensor
 
 from exporters.onnx.runtime import Runner
-from netspec import api, compiler, graph, parity
+from netspec import api, compiler, graph, parity, tensors
 from netspec.compiler import Options
 from netspec.errors import ParityError, WeightsError
 from netspec.graph import Model
 from netspec.plan import Plan
 from netspec.planner.points import points
+from netspec.resample.down_conv import StridedConv
+from netspec.resample.up_conv_transpose import TransposedConv
 from netspec.weights.aligned import read_layout
 from netspec.weights.layouts import find
 from netspec.weights.load import load_weights, save_weights
+from netspec.wiring.tied import TiedTransposedConv
 
 TIED = Path(__file__).parent.parent / "specs" / "tiny" / "tied_unet.yaml"
 
@@ -53,6 +56,27 @@ def test_a_shared_weight_is_there_once(tie: str) -> None:
     assert plan.cost.params == free.cost.params + (len(weights) if tie == "soft" else -numbers)
     assert plan.cost.macs == free.cost.macs
     assert plan.peak_elements == free.peak_elements
+
+
+@pytest.mark.parametrize("kernel", [2, 3, 4, 5])
+@pytest.mark.parametrize("tied", [False, True])
+def test_upsampling_is_the_adjoint_of_the_strided_convolution(kernel: int, tied: bool) -> None:
+    """<conv x, y> = <x, up y> for equal weights, which is what transposed means; the size doubles for every kernel."""
+    up, down = TransposedConv(kernel=kernel), StridedConv(kernel=kernel)
+    small, large = (tensors.image(tensors.fixed(2), 3, *map(tensors.fixed, size)) for size in ((4, 5), (8, 10)))
+    strided = down.build(large, out=small).double()
+    weight = strided.conv.weight
+    rule = TiedTransposedConv(upsample=up) if tied else up
+    shared = [tensors.weight(3, 3, kernel, kernel)] if tied else []
+    model = rule.build(small, *shared, out=rule.infer(small, *shared)).double()
+    if not tied:
+        model.conv.weight.data = weight.data
+    x, y = torch.randn(2, 3, 8, 10, dtype=torch.float64), torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    bias = (model if tied else model.conv).bias.reshape(1, -1, 1, 1)
+    made = model(y, *[weight] if tied else []) - bias
+    there = ((strided(x) - strided.conv.bias.reshape(1, -1, 1, 1)) * y).sum()
+    assert made.shape == x.shape
+    assert torch.allclose((x * made).sum(), there, rtol=1e-12, atol=0)
 
 
 def test_only_the_named_levels_are_tied() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from netspec import tensors
@@ -11,11 +12,32 @@ from netspec.problems import Problem
 from netspec.registry import Component, Record
 from netspec.tensors import TensorType
 
-NumHeads: TypeAlias = Annotated[int | None, Param("number of heads; this or `head_dim` must be given", ge=1)]
+NumHeads: TypeAlias = Annotated[int | None, Param("number of heads; this or `head_dim` must be given", ge=1, example=8)]
 HeadDim: TypeAlias = Annotated[
     int | None,
-    Param("channels of one head; alone it says how many there are, beside `num_heads` how wide q, k and v are", ge=1),
+    Param(
+        "channels of one head; alone it says how many there are, beside `num_heads` how wide q, k and v are",
+        ge=1,
+        example=64,
+    ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The weights of one attention, for one sample at `opt`: in each head a number for each query and key. `own` says
+    that the keys are those of the queries' own positions."""
+
+    heads: int
+    head_dim: int
+    queries: int
+    keys: int
+    own: bool
+
+    @property
+    def elements(self) -> int:
+        """Numbers that are stored where no fused kernel avoids it."""
+        return self.heads * self.queries * self.keys
 
 
 class Heads(Record):
@@ -31,6 +53,21 @@ class Heads(Record):
     def width(self, channels: int) -> int:
         """The width of q, k and v: heads x head width."""
         return self.num_heads * self.head_dim if self.num_heads and self.head_dim else channels
+
+    @property
+    def split(self) -> Literal["num_heads", "head_dim"]:
+        """The choice that the heads follow from."""
+        return "num_heads" if self.num_heads else "head_dim"
+
+    def scores(self, x: TensorType, *rest: TensorType) -> Iterator[Scores]:
+        """Every attention over `x`, the inputs being those of the node: here one, of each position to all."""
+        yield self.scored(x, x)
+
+    def scored(self, queries: TensorType, keys: TensorType) -> Scores:
+        """The scores of one attention."""
+        heads = self.count(queries.channels)
+        width = self.width(queries.channels) // heads
+        return Scores(heads, width, queries.positions, keys.positions, own=keys is queries)
 
     def check_heads(self, channels: int) -> Iterator[Problem]:
         """NS302 where the channels do not split, NS309 where the spec does not say how."""
@@ -82,7 +119,13 @@ def empty_mlp(width: int, ratio: float) -> Iterator[Problem]:
 class Attention(Component, Heads, kind="attention", usual="full"):
     """Mixes the positions of an image; keeps its type and adds a residual."""
 
-    per: Annotated[Literal["block", "level"], Param("after every block of a level, or once after its last")] = "block"
+    per: Annotated[
+        Literal["block", "level"],
+        Param(
+            "after every block of a level, or once after its last",
+            words={"block": "after every block", "level": "once, after the last block"},
+        ),
+    ] = "block"
 
     trial = (tensors.image(tensors.fixed(2), 64, tensors.fixed(8), tensors.fixed(6)),)
 
@@ -105,7 +148,8 @@ class Transformer(Component, Heads, kind="transformer", usual="spatial", shortha
         tuple[Literal["self", "context"], ...],
         Param(
             "what each attention of a block attends to, in this order; "
-            "by default itself, then the context where there is one"
+            "by default itself, then the context where there is one",
+            words={"self": "the image's own positions", "context": "the tokens of `context`"},
         ),
     ] = ()
 

@@ -25,6 +25,8 @@ class FullAttention(Attention, name="full"):
     Cost grows with the square of the number of positions: for 64x64 and less.
     """
 
+    label = "Attention"
+
     example = "{type: full, head_dim: 64}"
 
     norm: Annotated[Norm, Param("before the projections to q, k and v")] = choice("group")

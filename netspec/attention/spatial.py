@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from netspec import costs
-from netspec.attention import Transformer, empty_mlp, no_context
+from netspec.attention import Scores, Transformer, empty_mlp, no_context
 from netspec.costs import Cost
 from netspec.fields import Param, choice
 from netspec.norms import Norm
@@ -26,10 +26,18 @@ class SpatialTransformer(Transformer, name="spatial"):
     Rombach et al. 2022, arXiv:2112.10752, App. E.2.1; the eps of the entry norm as released with it.
     """
 
+    label = "Transformer"
+
     example = "{num_heads: 8, context: text}"
 
     norm: Annotated[Norm, Param("before the entry projection")] = choice("group", eps=1e-6)
-    mlp: Annotated[Literal["geglu", "gelu"], Param("the MLP: gated by GELU, or plain")] = "geglu"
+    mlp: Annotated[
+        Literal["geglu", "gelu"],
+        Param(
+            "the MLP: gated by GELU, or plain",
+            words={"geglu": "one half gated by GELU of the other", "gelu": "plain, with GELU"},
+        ),
+    ] = "geglu"
     mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of the width", gt=0, le=1024)] = 4.0
     dropout: Annotated[float, Param("share dropped inside MLP and after each attention", ge=0, le=1)] = 0.0
     zero_init: Annotated[bool, Param("start the exit projection at zero")] = True
@@ -40,6 +48,12 @@ class SpatialTransformer(Transformer, name="spatial"):
         yield from empty_mlp(self.width(x.channels), self.mlp_ratio)
         if "context" in self.attends and context is None:
             yield no_context()
+
+    def scores(self, x: TensorType, *rest: TensorType) -> Iterator[Scores]:
+        inner, _ = self._inner(x)
+        for _ in range(self.blocks):
+            for source in inner.sources(x, *rest):
+                yield self.scored(x, source)
 
     def cost(self, x: TensorType, context: TensorType | None = None, *, out: TensorType) -> Cost:
         inner, h = self._inner(x)

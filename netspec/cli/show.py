@@ -20,6 +20,7 @@ def command(
     """Print output size, parameters, GFLOPs and blocks per stage, and the totals."""
     from netspec import api
     from netspec.analysis import tables
+    from netspec.cli.hints import count_warnings
 
     summary = api.summary(api.load(spec, variant=variant, set=settings or ()))
     if format == "json":
@@ -28,3 +29,4 @@ def command(
         typer.echo(summary.plan.text(), nl=False)
     else:
         typer.echo(tables.text(summary), nl=False)
+    count_warnings(summary.plan, spec, variant)

@@ -8,7 +8,7 @@ refusals.py   what YAML has and a spec has not: tags, anchors, merge keys
 """
 
 from netspec.document.composer import MAX_DEPTH, MAX_VALUES, Place
-from netspec.document.reader import MAX_BYTES, Document, argument_source, load, loads, parse_value
+from netspec.document.reader import MAX_BYTES, Document, argument_source, decode, load, loads, parse_value, parse_values
 from netspec.document.scalars import Scalar, parse_scalar
 
 __all__ = [
@@ -19,8 +19,10 @@ __all__ = [
     "Place",
     "Scalar",
     "argument_source",
+    "decode",
     "load",
     "loads",
     "parse_scalar",
     "parse_value",
+    "parse_values",
 ]

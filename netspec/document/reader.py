@@ -54,7 +54,7 @@ def load(path: str | os.PathLike[str]) -> Document:
     Raises DocumentError (NS001 … NS013) with every finding: what cannot be read, is no text, or is no plain YAML.
     """
     name = os.fsdecode(path)
-    return loads(_decode(_read(name), name), name)
+    return loads(decode(_read(name), name), name)
 
 
 def loads(text: str, name: str = "<string>") -> Document:
@@ -94,6 +94,23 @@ def parse_value(source: Source, line: int, column: int) -> tuple[Any, dict[SpecP
     raise_all(composer.found)
     places = composer.places or {(): Place(None, Span(source, line, column, line, column))}
     return data, {path: replace(place, origin=source.name) for path, place in places.items()}
+
+
+def parse_values(source: Source, line: int, column: int) -> list[tuple[Any, dict[SpecPath, Place]]]:
+    """The values on one line of `source`, from `column` to its end: a list in flow style without its brackets, as on
+    the right side of `--set unet.levels=[64, 128],[32, 64, 128]`, which has two. Places and errors as `parse_value`.
+    """
+    _check_text(source)
+    value = source.lines[line - 1][column - 1 :] if line <= len(source.lines) else ""
+    # The bracket takes the place of the `=`, so spans are right here as well.
+    composer = Composer(source, "\n" * (line - 1) + " " * (column - 2) + f"[{value}]")
+    data = composer.read()
+    raise_all(composer.found)
+    found: list[tuple[Any, dict[SpecPath, Place]]] = [(item, {}) for item in data]
+    for path, place in composer.places.items():
+        if path:
+            found[int(path[0])][1][path[1:]] = replace(place, origin=source.name)
+    return found
 
 
 def _read(name: str) -> bytes:
@@ -145,7 +162,8 @@ def _did_you_mean(name: str) -> Iterator[str]:
         yield "did you mean " + " or ".join(f"`{os.path.join(folder, spec)}`" for spec in found) + "?"
 
 
-def _decode(data: bytes, name: str) -> str:
+def decode(data: bytes, name: str) -> str:
+    """The text of a file's bytes. Raises DocumentError NS008 where they are no UTF-8."""
     for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             raise _file_error("NS008", name, f"this file is {encoding}; {_SAVE_AS_UTF8}")

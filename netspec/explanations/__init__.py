@@ -1,10 +1,14 @@
-"""What every diagnostic's code means: one page per code beside this file, `NS302.md`, with fixed headings."""
+"""What every diagnostic's code means: a page for each, with fixed headings.
+
+Pages are files beside this one, `NS302.md`; those of lints are the docstrings of their rules.
+"""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
 
+from netspec import lints
 from netspec.errors import Diagnostic, UsageError
 
 _FOLDER = Path(__file__).parent
@@ -12,7 +16,7 @@ _FOLDER = Path(__file__).parent
 
 def codes() -> list[str]:
     """Every documented code."""
-    return sorted(path.stem for path in _FOLDER.glob("NS*.md"))
+    return sorted([*(path.stem for path in _FOLDER.glob("NS*.md")), *lints.rules()])
 
 
 def page(code: str) -> str:
@@ -24,13 +28,14 @@ def page(code: str) -> str:
         raise UsageError(
             Diagnostic("NS925", f"`{code}` is not a code of netspec", help=(*helps, "`netspec explain` lists all"))
         )
-    return (_FOLDER / f"{wanted}.md").read_text(encoding="utf-8")
+    return _text(wanted)
 
 
 def index() -> str:
     """Every code with the title of its page."""
-    lines = []
-    for code in codes():
-        title = (_FOLDER / f"{code}.md").read_text(encoding="utf-8").splitlines()[0]
-        lines.append(title.removeprefix("# "))
-    return "\n".join(lines) + "\n"
+    return "".join(_text(code).partition("\n")[0].removeprefix("# ") + "\n" for code in codes())
+
+
+def _text(code: str) -> str:
+    rule = lints.rules().get(code)
+    return rule.page() if rule else (_FOLDER / f"{code}.md").read_text(encoding="utf-8")

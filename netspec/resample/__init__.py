@@ -33,7 +33,14 @@ class Pool(Downsample):
     """
 
     odd: Annotated[
-        Literal["refuse", "floor"], Param("odd sizes: refused, or halved and rounded down, without the last row")
+        Literal["refuse", "floor"],
+        Param(
+            "odd sizes: refused, or halved and rounded down, without the last row",
+            words={
+                "refuse": "an odd size is an error",
+                "floor": "33 becomes 16: the last row and column are in no window",
+            },
+        ),
     ] = "refuse"
 
     def infer(self, x: TensorType, c: TensorType | None = None, *, channels: int | None = None) -> TensorType:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class AveragePool(Pool, name="avgpool"):
     """The mean of each 2x2 window. Dhariwal & Nichol 2021, arXiv:2105.05233, App. A (inside their blocks)."""
 
+    label = "average pool"
+
     example = "avgpool"
 
     def build(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> nn.Module:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class BlurPool(Downsample, name="blurpool"):
     """A fixed binomial blur, every second pixel kept. Zhang 2019, arXiv:1904.11486, Sec. 3.2."""
 
+    label = "blur pool"
+
     example = "{type: blurpool, kernel: 5}"
 
     kernel: Annotated[int, Param("taps of the binomial filter, odd: 3 is 1-2-1", ge=3, le=7)] = 3

@@ -28,9 +28,13 @@ class StridedConv(Downsample, name="conv"):
     example = "{type: conv, padding: asymmetric}"
 
     kernel: Annotated[int, Param("kernel; odd where the padding is asymmetric", ge=2)] = 3
-    padding: Annotated[Literal["symmetric", "asymmetric"], Param("zeros on all sides, or at right and bottom")] = (
-        "symmetric"
-    )
+    padding: Annotated[
+        Literal["symmetric", "asymmetric"],
+        Param(
+            "zeros on all sides, or at right and bottom",
+            words={"symmetric": "zeros on all sides", "asymmetric": "zeros at right and bottom alone"},
+        ),
+    ] = "symmetric"
 
     def check(self, x: TensorType, c: TensorType | None = None, *, channels: int | None = None) -> Iterator[Problem]:
         if self.kernel % 2 == 0 and self.padding == "asymmetric":

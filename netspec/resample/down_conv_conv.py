@@ -25,6 +25,8 @@ class ConvStridedConv(Downsample, name="conv_conv"):
     arXiv:1412.6806, put in the place of pooling.
     """
 
+    label = "two convs"
+
     example = "{type: conv_conv, act: relu}"
 
     kernel: Annotated[int, Param("kernel of both, odd", ge=3)] = 3

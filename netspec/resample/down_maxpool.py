@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class MaxPool(Pool, name="maxpool"):
     """The largest of each 2x2 window. Ronneberger et al. 2015, arXiv:1505.04597, Sec. 2."""
 
+    label = "max pool"
+
     example = "{type: maxpool, odd: floor}"
 
     def build(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> nn.Module:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from netspec import costs
 from netspec.costs import Cost
 from netspec.fields import Param
-from netspec.problems import Problem
 from netspec.resample import Upsample
 from netspec.tensors import TensorType
 
@@ -21,22 +19,15 @@ if TYPE_CHECKING:
 class TransposedConv(Upsample, name="conv_transpose"):
     """A convolution of stride 2 run backwards. Ronneberger et al. 2015, arXiv:1505.04597, Sec. 2 (2x2 kernel).
 
-    A kernel that is no multiple of 2 leaves a checkerboard.
+    With an even kernel each output pixel has equally many sources; an odd one leaves a checkerboard.
     """
 
+    label = "transposed conv"
+
+    stride: ClassVar[int] = 2
     example = "{type: conv_transpose, kernel: 4}"
 
-    kernel: Annotated[int, Param("kernel, even: each output pixel then has equally many sources", ge=2)] = 2
-
-    def check(self, x: TensorType, c: TensorType | None = None, *, channels: int | None = None) -> Iterator[Problem]:
-        if self.kernel % 2:
-            yield Problem(
-                "NS308",
-                f"a {self.kernel}x{self.kernel} kernel of stride 2 cannot double the size exactly",
-                field="kernel",
-                label="must be even",
-                help=("write 2 or 4",),
-            )
+    kernel: Annotated[int, Param("kernel; even, so that each output pixel has equally many sources", ge=2)] = 2
 
     def cost(self, x: TensorType, c: TensorType | None = None, *, out: TensorType) -> Cost:
         return costs.transposed_conv(x, out, kernel=self.kernel)
@@ -46,8 +37,10 @@ class TransposedConv(Upsample, name="conv_transpose"):
 
         from netspec.module import assemble
 
-        pad = self.margin
-        return assemble(self, conv=nn.ConvTranspose2d(x.channels, out.channels, self.kernel, stride=2, padding=pad))
+        conv = nn.ConvTranspose2d(
+            x.channels, out.channels, self.kernel, self.stride, padding=self.margin, output_padding=self.extra
+        )
+        return assemble(self, conv=conv)
 
     def forward(self, m: Parts, x: Tensor, c: Tensor | None = None) -> Tensor:
         return m.conv(x)  # type: ignore[no-any-return]  # a module's call is untyped
@@ -55,4 +48,9 @@ class TransposedConv(Upsample, name="conv_transpose"):
     @property
     def margin(self) -> int:
         """Pixels cut from each side, so that the size doubles exactly."""
-        return self.kernel // 2 - 1
+        return (self.kernel - 1) // 2
+
+    @property
+    def extra(self) -> int:
+        """Pixels added at the bottom and the right, likewise."""
+        return self.kernel % 2

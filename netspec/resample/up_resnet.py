@@ -22,6 +22,8 @@ class ResnetUp(Upsample, name="resnet"):
     Brock et al. 2019, arXiv:1809.11096, App. B; Dhariwal & Nichol 2021, arXiv:2105.05233, Sec. 3.
     """
 
+    label = "ResNet"
+
     example = "resnet"
 
     block: Annotated[Resnet, Param("the block", inherits="block")] = settings()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from netspec import costs, tensors
+from netspec.attention import Scores
 from netspec.costs import Cost
 from netspec.fields import Param, choice
 from netspec.modulations import ModulationRule
@@ -32,17 +33,27 @@ class DiTBlock(StreamBlock, name="dit_block"):
     tokens that nobody sees: (N, L) of the context where there is one, else (N, T).
     """
 
+    label = "DiT block"
+
     mlp_norm_eps: Annotated[float, Param("added to the variance in the norm before the MLP", gt=0)] = EPS
     cross: Annotated[bool, Param("attend to a context")] = False
     cross_norm: Annotated[Literal["layer", "none"], Param("before the queries of cross-attention")] = "layer"
 
     trial = (_TOKENS, _VECTOR)
 
+    def sketch(self) -> tuple[tuple[str, ...], ...]:
+        return (("attention",), *((("cross-attention",),) if self.cross else ()), ("MLP",))
+
     def chunked(self) -> Iterator[int]:
         yield self.modulation.chunks(branches=2)
 
     def infer(self, x: TensorType, *rest: TensorType) -> TensorType:
         return x
+
+    def scores(self, x: TensorType, *rest: TensorType) -> Iterator[Scores]:
+        yield self.scored(x, x)
+        if (context := self._context(rest)) is not None:
+            yield self.scored(x, context)
 
     def cost(self, x: TensorType, *rest: TensorType, out: TensorType) -> Cost:
         c, context = self.vector(rest), self._context(rest)
@@ -104,6 +115,7 @@ class DiTHead(Wiring, name="dit_head"):
     Peebles & Xie 2023, arXiv:2212.09748, Sec. 3.2. forward(x, c): x (N, T, C), c (N, D) where modulated.
     """
 
+    label = "norm + linear"
     role = "head"
 
     modulation: Annotated[ModulationRule, Param("how the vector enters")] = choice("adaln_zero")

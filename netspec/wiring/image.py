@@ -25,6 +25,8 @@ class Resize(Plumbing, name="resize"):
     forward(x, like): pixel centres are aligned, corners are not.
     """
 
+    measured = (1,)
+
     mode: Annotated[Literal["nearest", "bilinear"], Param("how pixels between pixels are found")] = "bilinear"
 
     trial = (tensors.image(tensors.fixed(2), 3, tensors.fixed(4), tensors.fixed(3)), _IMAGE)

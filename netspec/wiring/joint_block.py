@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from netspec import costs, tensors
+from netspec.attention import Scores
 from netspec.costs import Cost
 from netspec.fields import Param
 from netspec.tensors import TensorType
@@ -32,6 +33,8 @@ class JointBlock(StreamBlock, name="joint_block"):
     (N, L + T, C), or (N, T, C) without `update_context`.
     """
 
+    label = "joint block"
+
     dual: Annotated[bool, Param("a second attention over the image's tokens alone")] = False
     update_context: Annotated[bool, Param("carry the context on to the next block")] = True
 
@@ -40,6 +43,10 @@ class JointBlock(StreamBlock, name="joint_block"):
         tensors.vector(tensors.fixed(2), 32),
         tensors.tokens(tensors.fixed(2), tensors.fixed(5), 24),
     )
+
+    def sketch(self) -> tuple[tuple[str, ...], ...]:
+        own = (("attention", ""),) if self.dual else ()
+        return (("joint attention",), *own, ("MLP", "MLP" if self.update_context else ""))
 
     def chunked(self) -> Iterator[int]:
         yield self._chunks
@@ -62,6 +69,12 @@ class JointBlock(StreamBlock, name="joint_block"):
 
     def infer(self, x: TensorType, *rest: TensorType) -> TensorType:
         return x if self.update_context else without(x, self._context(rest))
+
+    def scores(self, x: TensorType, *rest: TensorType) -> Iterator[Scores]:
+        yield self.scored(self.infer(x, *rest), x)
+        if self.dual:
+            image = without(x, self._context(rest))
+            yield self.scored(image, image)
 
     def cost(self, x: TensorType, *rest: TensorType, out: TensorType) -> Cost:
         c, like = self.vector(rest), self._context(rest)

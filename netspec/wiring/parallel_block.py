@@ -25,7 +25,12 @@ class ParallelBlock(StreamBlock, name="parallel_block"):
     modulated; table (N, T, D) where rotary.
     """
 
+    label = "single-stream block"
+
     trial = (tensors.tokens(tensors.fixed(2), tensors.fixed(12), 32), tensors.vector(tensors.fixed(2), 32))
+
+    def sketch(self) -> tuple[tuple[str, ...], ...]:
+        return (("attention", "MLP"),)
 
     def chunked(self) -> Iterator[int]:
         yield self.modulation.chunks(branches=1)

@@ -50,6 +50,8 @@ class Unpatchify(Wiring, name="unpatchify"):
     forward(x, image): x (N, T, p * p * C); image, the network's input, gives the sizes.
     """
 
+    measured = (1,)
+
     patch_size: Annotated[int, Param("side of a patch in pixels", ge=1)] = 2
 
     trial = (

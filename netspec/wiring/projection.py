@@ -48,6 +48,8 @@ class LinearProjection(Projection, name="linear"):
 class MlpProjection(Projection, name="mlp"):
     """linear, act, linear. Chen et al. 2023, arXiv:2310.00426, Sec. 2.3 (the caption of PixArt-alpha)."""
 
+    label = "MLP"
+
     act: Annotated[Activation, Param("between the two linear layers")] = choice("gelu", approximate="tanh")
 
     def cost(self, x: TensorType, out: TensorType) -> Cost:

@@ -26,6 +26,7 @@ class RotaryTable(Plumbing, name="rotary_table"):
     grid (N, *, rows, columns), or tokens that all stand at the origin.
     """
 
+    label = "rotary positions"
     role = "position"
 
     axes: Annotated[tuple[int, ...], Param("channels that each coordinate turns", ge=2, multiple_of=2)] = (8, 12, 12)

@@ -39,7 +39,7 @@ class StreamBlock(Wiring, Heads):
     def check(self, x: TensorType, *rest: TensorType, channels: int | None = None) -> Iterator[Problem]:
         yield from self.check_heads(x.channels)
         yield from empty_mlp(x.channels, self.mlp_ratio)
-        if self.modulation.shared and any(x.channels * chunks != rest[0].channels for chunks in self.chunked()):
+        if self.modulation.shared and rest and any(x.channels * n != rest[0].channels for n in self.chunked()):
             yield Problem(
                 "NS318",
                 f"`{self.modulation.name}` gives every block the same vectors, and these blocks differ in how many "

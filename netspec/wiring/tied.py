@@ -110,6 +110,8 @@ class TiedTransposedConv(Tied, name="tied_conv_transpose"):
     doi:10.1109/CVPR.2010.5539957 (deconvolutional networks share one set of filters).
     """
 
+    label = "tied transposed conv"
+
     upsample: Annotated[TransposedConv, Param("the upsampling that it stands for")] = settings()
 
     trial = (_IMAGE, tensors.weight(32, 32, 2, 2))
@@ -135,4 +137,5 @@ class TiedTransposedConv(Tied, name="tied_conv_transpose"):
     def forward(self, m: Parts, x: Tensor, weight: Tensor) -> Tensor:
         import torch.nn.functional as F
 
-        return F.conv_transpose2d(x, self._weight(m, weight), m.bias, stride=2, padding=self.upsample.margin)
+        up = self.upsample
+        return F.conv_transpose2d(x, self._weight(m, weight), m.bias, up.stride, up.margin, up.extra)

@@ -104,6 +104,8 @@ class DropTokens(Plumbing, name="drop_tokens"):
     forward(x, image tokens before appending).
     """
 
+    measured = (1,)
+
     trial = (tensors.tokens(tensors.fixed(2), tensors.fixed(14), 32), _TOKENS)
 
     def infer(self, x: TensorType, like: TensorType) -> TensorType:
@@ -120,6 +122,8 @@ class SkipTokens(Plumbing, name="skip_tokens"):
 
     forward(x, context): of the context only the number of its tokens matters.
     """
+
+    measured = (1,)
 
     trial = (tensors.tokens(tensors.fixed(2), tensors.fixed(14), 32), _TOKENS)
 

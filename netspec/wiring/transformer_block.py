@@ -43,7 +43,7 @@ class TransformerBlock(Wiring, name="transformer_block"):
     def cost(self, x: TensorType, context: TensorType | None = None, *, out: TensorType) -> Cost:
         width, count, hidden = x.channels, costs.applied(x), self._hidden(x)
         total = costs.affine(width)
-        for source in self._sources(x, context):
+        for source in self.sources(x, context):
             total += costs.affine(width) + _attention_cost(x, source)
         total += costs.linear(width, hidden * (2 if self.mlp == "geglu" else 1), count=count)
         return total + costs.linear(hidden, width, count=count)
@@ -55,7 +55,7 @@ class TransformerBlock(Wiring, name="transformer_block"):
 
         width, hidden = x.channels, self._hidden(x)
         parts: dict[str, nn.Module] = {}
-        for number, source in enumerate(self._sources(x, context), 1):
+        for number, source in enumerate(self.sources(x, context), 1):
             parts |= {f"norm{number}": nn.LayerNorm(width), f"attn{number}": _attention(width, source.channels)}
         parts |= {
             "norm_mlp": nn.LayerNorm(width),
@@ -88,7 +88,7 @@ class TransformerBlock(Wiring, name="transformer_block"):
         """What each attention attends to."""
         return self.attends or (("self", "context") if context else ("self",))
 
-    def _sources(self, x: TensorType, context: TensorType | None) -> list[TensorType]:
+    def sources(self, x: TensorType, context: TensorType | None = None) -> list[TensorType]:
         """The types of the tokens that each attention reads."""
         return [context if name == "context" and context else x for name in self._reads(context is not None)]
 
