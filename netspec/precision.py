@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 import torch
@@ -27,17 +26,12 @@ from torch import nn
 from netspec.graph import Model
 from netspec.module import Module
 from netspec.plan import Node
-from netspec.roles import Role
+from netspec.roles import FEW_BITS, QUANTISABLE_ROLES, Role, by_role, matches
 from netspec.spec import Precision
 
 FLOATS: Mapping[str, torch.dtype] = MappingProxyType(
     {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 )
-FEW_BITS = ("int8", "fp8", "int4")
-EXACT_ROLES = ("embedding", "position", "head")
-QUANTISED_ROLES = ("conv", "linear")  # in 4 bits only the second, whose rows can have a scale for a few weights each
-QUANTISABLE_ROLES = (*QUANTISED_ROLES, "stem", "shortcut", "head")  # where a spec asks for it
-FEW = 0.05  # share of a network's weights up to which float32 modulation costs next to nothing
 
 _NORMS = (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.InstanceNorm2d, nn.BatchNorm2d)
 _BY_TYPE: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], Role], ...] = (
@@ -124,7 +118,7 @@ def assign(model: Model, wanted: Precision, base: str) -> PrecisionPlan:
     share = sum(count for path, count in weights.items() if roles[path] == "modulation") / max(total, 1)
     parts: dict[str, Part] = {}
     for path in modules:
-        dtype, why = _by_role(roles[path], wanted.default, base, share)
+        dtype, why = by_role(roles[path], wanted.default, base, share)
         for override, patterns in wanted.overrides.items():
             found = next((p for p in patterns if path and matches(p, path)), None)
             if found is not None and (override not in FEW_BITS or roles[path] in QUANTISABLE_ROLES):
@@ -143,23 +137,6 @@ def unmatched(model: nn.Module, wanted: Precision) -> list[tuple[str, str]]:
         for pattern in patterns
         if not any(matches(pattern, path) for path in paths)
     ]
-
-
-def matches(pattern: str, path: str) -> bool:
-    """Whether a pattern names a module: its path, one that it lies in, or a shell pattern of either."""
-    return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*")
-
-
-def _by_role(role: Role, default: str, base: str, modulation: float) -> tuple[str, str]:
-    if default == "fp32":
-        return "fp32", ""
-    if role in EXACT_ROLES:
-        return "fp32", "everything depends on it" if role != "head" else "nothing after it averages its rounding"
-    if role == "modulation" and modulation <= FEW:
-        return "fp32", f"{modulation:.1%} of the weights"
-    if default in FEW_BITS and (role not in QUANTISED_ROLES or (default == "int4" and role != "linear")):
-        return base, "not quantised" if role in ("stem", "shortcut", "conv") else ""
-    return default, ""
 
 
 def _exact(module: nn.Module) -> Iterable[str]:

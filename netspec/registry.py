@@ -16,7 +16,6 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, FrozenInstanceError, dataclass, fields
 from functools import cache
-from importlib.metadata import entry_points
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -44,6 +43,7 @@ from netspec.fields import (
     Slot,
     Words,
 )
+from netspec.plugins import installed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -123,6 +123,8 @@ class Component(Record):
     tag: ClassVar[str] = "type"  # the key that names the component inside a mapping
     usual: ClassVar[str] = ""  # the component of this kind that settings without a name are for
     name: ClassVar[str] = ""
+    measured: ClassVar[tuple[int, ...]] = ()  # inputs of which it reads the sizes alone, by place
+    label: ClassVar[str] = ""  # what a picture calls it; by default its name in words
     example: ClassVar[str] = ""  # a YAML value that names this component
     exact: ClassVar[tuple[str, ...]] = ()  # buffers that half precision would spoil: they stay in float32
     role: ClassVar[Role] = "other"  # what it is for, where that decides its precision: netspec.precision
@@ -144,6 +146,10 @@ class Component(Record):
         if name:
             cls.name = name
             _register(cls)
+
+    def sketch(self) -> tuple[tuple[str, ...], ...]:
+        """What a picture shows inside it: rows of parts from first to last, those of a row side by side."""
+        return ()
 
     def _fits(self, *inputs: TensorType, channels: int | None = None) -> Iterator[Problem]:
         """Everything about these inputs that this component cannot work with: nothing, unless it says otherwise."""
@@ -186,8 +192,8 @@ def load_all() -> bool:
         module = importlib.import_module(f"netspec.{package}")
         for _, name, _ in pkgutil.iter_modules(module.__path__):
             importlib.import_module(f"netspec.{package}.{name}")
-    plugins = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
-    for entry in plugins:
+    plugins = installed(GROUP)
+    for entry in plugins.values():
         entry.load()
     return bool(plugins) or any(not _ours(cls) for cls in everything())
 
