@@ -1,4 +1,4 @@
-"""Our files against torch.onnx's of the same network, and int8 against our own best: the bars of docs/performance.md
+"""Our files against torch.onnx's of the same network, and int8 against our own best: the bars of docs/performance/.
 
 python -m benchmarks deployment [sd15|ddpm|dit …] [ort-cpu|openvino-bf16|int8 …] [kept]
 

@@ -1,4 +1,4 @@
-"""Every form of a flavour, side by side in one run on ONNX Runtime's CPU provider; results: docs/onnx-flavours.md.
+"""Every form of a flavour, side by side in one run on ONNX Runtime's CPU provider; results: docs/performance/.
 
     python benchmarks/lowering_flavours.py [--rounds 101] [--network-rounds 15] [--only fragments|networks|CHOICE]
 

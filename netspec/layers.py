@@ -11,10 +11,10 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from netspec.document import Document, Place, argument_source, load, parse_value
 from netspec.errors import (
@@ -32,22 +32,80 @@ from netspec.shorthands import shorthand
 
 MAX_EXTENDS = 16
 TAGS = ("type", "embed")  # the keys that name a component
-_NAMED = ("inputs", "outputs", "dims", "conditioning", "targets")  # mappings whose keys are the author's
+NAMED = ("inputs", "outputs", "dims", "conditioning", "targets")  # mappings whose keys are the author's
 _PART = re.compile(r"(?:^|(?<=.)\.)([^.\[\]=]+)|\[(\d+)\]")
 
 
-def compose(document: Document, *, variant: str | None = None, settings: Sequence[str] = ()) -> Document:
+@dataclass(frozen=True)
+class Setting:
+    """A value to be laid over a spec: where, as what, and where somebody wrote that."""
+
+    path: SpecPath | None  # None where what is written is no path
+    value: Any
+    places: Mapping[SpecPath, Place]  # below the value; () is the value
+    span: Span  # of the path
+    written: str
+
+
+class Shelf(Protocol):
+    """Where files that extend each other stand."""
+
+    def beside(self, name: str, reference: str) -> str:
+        """The name of the file that the file `name` refers to."""
+
+    def load(self, name: str) -> Document:
+        """Read one. Raises DocumentError."""
+
+
+class FileSystem:
+    """The shelf that most specs stand on."""
+
+    def beside(self, name: str, reference: str) -> str:
+        return str(Path(name).parent / reference)
+
+    def load(self, name: str) -> Document:
+        return load(name)
+
+
+FILES = FileSystem()
+
+
+def compose(
+    document: Document, *, variant: str | None = None, settings: Sequence[str] = (), shelf: Shelf = FILES
+) -> Document:
     """The document with everything it builds on and everything laid over it.
 
     `settings` are `path=value` texts. An `expect` holds for the layer that states it: extending, a variant or a
     setting drops those below. Raises UnknownName, DocumentError, UsageError.
     """
-    layered = _extended(document, [])
+    layered = _extended(document, [], shelf)
     if variant is not None:
         layered.lay_variant(variant)
-    if settings:
-        layered.lay_settings(settings)
+    return lay(Document(document.source, layered.data, layered.places), read_settings(settings))
+
+
+def lay(document: Document, settings: Sequence[Setting]) -> Document:
+    """A composed document with settings laid over it, in their order. Raises UnknownName."""
+    if not settings:
+        return document
+    layered = _Layers(document)
+    layered.lay_settings(settings)
     return Document(document.source, layered.data, layered.places)
+
+
+def read_settings(texts: Sequence[str]) -> list[Setting]:
+    """`path=value` texts, as `--set` takes them. Raises UsageError NS921 without `=`, DocumentError for the value."""
+    source = argument_source(texts)
+    return [_setting(source, index, text) for index, text in enumerate(texts)]
+
+
+def _setting(source: Source, index: int, text: str) -> Setting:
+    key, equals, _ = text.partition("=")
+    span = Span(source, index + 1, 1, index + 1, len(key) + 1)
+    if not equals:
+        raise UsageError(Diagnostic("NS921", f"`--set {text}` has no `=`", span, help=("write --set path=value",)))
+    value, places = parse_value(source, index + 1, len(key) + 2)
+    return Setting(parse_path(key), value, places, span, key)
 
 
 def as_setting(path: str, value: object) -> str:
@@ -67,7 +125,7 @@ def parse_path(text: str) -> SpecPath | None:
     return tuple(parts) if parts and end == len(text) else None
 
 
-def _extended(document: Document, above: list[Path]) -> _Layers:
+def _extended(document: Document, above: list[Path], shelf: Shelf) -> _Layers:
     """The document over the files that it extends. `above` are the files being extended already."""
     layers = _Layers(document)
     reference = layers.data.pop("extends", None)
@@ -78,21 +136,21 @@ def _extended(document: Document, above: list[Path]) -> _Layers:
         raise UnknownName(Diagnostic("NS211", "`extends` is the path of one file", place.value, path="extends"))
     here = Path(os.path.realpath(document.source.name))
     chain = [*above, here]
-    target = Path(document.source.name).parent / reference
+    target = Path(shelf.beside(document.source.name, reference))
     if Path(os.path.realpath(target)) in chain or len(chain) > MAX_EXTENDS:
         names = " -> ".join(path.name for path in [*chain, target])
         message = "`extends` goes in a circle" if len(chain) <= MAX_EXTENDS else "`extends` goes too deep"
         raise UnknownName(Diagnostic("NS210", message, place.value, names, path="extends"))
-    base = _extended(_load_base(target, reference, place.value), chain)
+    base = _extended(_load_base(shelf, str(target), reference, place.value), chain, shelf)
     base.drop_assertions()
     base.merge((), layers.data, layers.places)
     base.forget(("extends",))
     return base
 
 
-def _load_base(target: Path, reference: str, span: Span) -> Document:
+def _load_base(shelf: Shelf, target: str, reference: str, span: Span) -> Document:
     try:
-        return load(target)
+        return shelf.load(target)
     except DocumentError as error:
         first = error.diagnostics[0]
         if first.code != "NS010":
@@ -128,19 +186,11 @@ class _Layers:
             span = places[()].key or places[()].value
             self.lay(parse_path(key), value, places, span, key)
 
-    def lay_settings(self, settings: Sequence[str]) -> None:
-        """Apply `--set path=value` texts."""
-        source = argument_source(settings)
+    def lay_settings(self, settings: Sequence[Setting]) -> None:
+        """Apply settings, in their order."""
         self._drop_expect()
-        for index, text in enumerate(settings):
-            key, equals, _ = text.partition("=")
-            span = Span(source, index + 1, 1, index + 1, len(key) + 1)
-            if not equals:
-                raise UsageError(
-                    Diagnostic("NS921", f"`--set {text}` has no `=`", span, help=("write --set path=value",))
-                )
-            value, places = parse_value(source, index + 1, len(key) + 2)
-            self.lay(parse_path(key), value, places, span, key)
+        for each in settings:
+            self.lay(each.path, each.value, each.places, each.span, each.written)
 
     def lay(
         self, path: SpecPath | None, value: Any, places: Mapping[SpecPath, Place], span: Span, written: str
@@ -169,7 +219,7 @@ class _Layers:
         if isinstance(new, dict):
             self._open(path)
         old = self._at(path)
-        if new == "none" and old is not None and len(path) == 2 and path[0] in _NAMED:
+        if new == "none" and old is not None and len(path) == 2 and path[0] in NAMED:
             del self.data[path[0]][path[1]]
             self.forget(path)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, replace
 from difflib import get_close_matches
@@ -39,11 +40,13 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where in the spec a node comes from."""
+    """Where in the spec a node comes from: `path`, the row that it belongs to, or else `at`, where its component is
+    chosen."""
 
     path: SpecPath
     file: str = ""
     line: int = 0
+    at: SpecPath = ()
 
     @property
     def source(self) -> str:
@@ -133,12 +136,19 @@ class Plan:
         """Numbers alive at once between nodes at `opt`: what inference must at least hold as activations."""
         last = {value.name: index for index, node in enumerate(self.nodes) for value in node.inputs}
         last |= {value.name: len(self.nodes) for value in self.outputs.values()}
-        alive = {name: type_.elements for name, type_ in self.inputs.items() if name in last}
-        peak = sum(alive.values())
+        freed: Counter[int] = Counter()  # numbers that nobody reads behind a node, by its index
+        alive = 0
+        for name, type_ in self.inputs.items():
+            if name in last:
+                alive += type_.elements
+                freed[last[name]] += type_.elements
+        peak = alive
         for index, node in enumerate(self.nodes):
-            alive[node.name] = node.out.elements
-            peak = max(peak, sum(alive.values()))
-            alive = {name: size for name, size in alive.items() if last.get(name, -1) > index}
+            size = node.out.elements
+            alive += size
+            peak = max(peak, alive)
+            freed[max(index, last.get(node.name, index))] += size
+            alive -= freed[index]
         return peak
 
     def text(self) -> str:

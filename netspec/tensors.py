@@ -98,10 +98,14 @@ class Size:
 
     def __mul__(self, other: Number) -> Size:
         terms = tuple((symbols, factor * other) for symbols, factor in self.terms)
-        return Size(terms, self.offset * other, _each(v * other for v in self.values))
+        offset = self.offset * other if self.offset else self.offset  # fractions are slow, and most have none
+        return Size(terms, offset, _each(v * other for v in self.values))
 
     def __truediv__(self, other: Number) -> Size:
-        return self * Fraction(1, other) if isinstance(other, int) else self * (1 / other)
+        terms = tuple((symbols, factor / other) for symbols, factor in self.terms)
+        offset = self.offset / other if self.offset else self.offset
+        values = (value / Fraction(other) if value % other else value // other for value in self.values)
+        return Size(terms, offset, _each(values))
 
     def __floordiv__(self, divisor: int) -> Size:
         values = _each(v // divisor for v in self.values)
@@ -170,7 +174,7 @@ def product(sizes: Iterable[Size]) -> Size:
 
 
 def _plain(value: Number) -> Number:
-    return int(value) if value == int(value) else value
+    return value if type(value) is int or value != int(value) else int(value)
 
 
 def _each(values: Iterable[Number]) -> tuple[Number, Number, Number]:
@@ -213,10 +217,10 @@ class TensorType:
     @property
     def positions(self) -> int:
         """Pixels or tokens of one sample at `opt`: 1 for a vector."""
-        count = 1
+        count: Number = 1
         for size in self.sizes:  # a hot spot of sweeps: math.prod over a generator takes twice as long
-            count *= size.opt
-        return count
+            count *= size.values[1]
+        return int(count)
 
     @property
     def elements(self) -> int:

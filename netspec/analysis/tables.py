@@ -13,7 +13,7 @@ _HEADINGS = ("stage", "output", "parameters", "GFLOPs", "blocks")
 def text(summary: Summary) -> str:
     """The table of stages and the totals, as lines of at most the width that the names need."""
     rows = [
-        (row.stage, _size(row.output), f"{row.cost.params:,}", f"{row.gflops:,.2f}", row.blocks) for row in summary.rows
+        (row.stage, size(row.output), f"{row.cost.params:,}", f"{row.gflops:,.2f}", row.blocks) for row in summary.rows
     ]
     cost = summary.plan.cost
     rows.append(("total", "", f"{cost.params:,}", f"{summary.gflops:,.2f}", f"{summary.gmacs:,.2f} GMACs"))
@@ -29,8 +29,8 @@ def _title(summary: Summary) -> str:
 
 def _totals(summary: Summary) -> list[tuple[str, str]]:
     plan = summary.plan
-    weights = "  ".join(f"{name} {_bytes(summary.weights_bytes(name))}" for name in BYTES)
-    activations = "  ".join(f"{name} {_bytes(summary.activation_bytes(name))}" for name in ("fp32", "fp16"))
+    weights = "  ".join(f"{name} {amount(summary.weights_bytes(name))}" for name in BYTES)
+    activations = "  ".join(f"{name} {amount(summary.activation_bytes(name))}" for name in ("fp32", "fp16"))
     sizes = ", ".join(f"{name} {value}" for name, value in summary.sizes.items())
     totals = [(name, f"input {type_}") for name, type_ in plan.inputs.items()]
     for name, value in plan.outputs.items():
@@ -58,7 +58,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
 
 
-def _size(type_: TensorType) -> str:
+def size(type_: TensorType) -> str:
     """Sizes at `opt`: channels and grid of an image, tokens and width of a sequence."""
     match type_.layout:
         case "image":
@@ -73,10 +73,11 @@ def _size(type_: TensorType) -> str:
             return " x ".join(str(size) for size in type_.shape)
 
 
-def _bytes(count: int) -> str:
-    size = float(count)
+def amount(count: int) -> str:
+    """Bytes in three digits: `25.9 MB`."""
+    shown = float(count)
     for unit in ("B", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
+        if shown < 1000:
+            return f"{shown:.3g} {unit}"
+        shown /= 1000
+    return f"{shown:.3g} GB"
