@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -12,14 +11,16 @@ from pathlib import Path
 
 import torch
 
-from netspec import __version__, graph, proof
+from netspec import __version__, graph, proof, report
 from netspec import spec as specs
 from netspec.analysis import summarise, tables
-from netspec.bundle import Manifest, ParityRow, Port, TargetEntry, file_entries, open_bundle
+from netspec.bundle import Manifest, ParityRow, Port, TargetEntry, file_entries, file_entry, open_bundle
 from netspec.deployment import WEIGHTS, Deployment, deployments, inputs, outputs
 from netspec.errors import Diagnostic, WeightsError
 from netspec.plan import Plan
 from netspec.planner import lower
+from netspec.report import Notes
+from netspec.report import bundle as reports
 from netspec.spec import Spec
 from netspec.target import Port as GraphPort
 from netspec.weights import store
@@ -63,13 +64,14 @@ def compile(
     """
     progress("plan", spec.name)
     plan = lower(spec)
+    notes = report.Notes.of(plan)
     wanted = deployments(plan, options.targets, weights=options.weights != "none")
-    recipe = _recipe(plan, options, wanted)
+    recipe = _recipe(notes, options, wanted)
     _check_source(options)
     present = None if options.force else _present(folder, spec, recipe, options)
     if present is not None:
         return Result(Path(folder), present, plan, fresh=True)
-    return _write(plan, folder, options, wanted, recipe, progress)
+    return _write(plan, notes, folder, options, wanted, recipe, progress)
 
 
 def bind(
@@ -88,17 +90,18 @@ def bind(
     manifest = Manifest.read(folder)
     if changed := manifest.check_files(folder, lambda path: not path.endswith(".safetensors")):
         raise WeightsError(*changed)
-    plan = lower(read_spec(folder))
+    plan, notes = reports.source(folder, manifest)
     wanted = deployments(plan, list(manifest.targets))
     source = os.path.join(os.curdir, weights)  # `none` is a file here
     options = Options(weights=source, layout=layout, ema=ema, force=True)
     _check_source(options)
     recipe = manifest.recipe | {"parity": "on"}
-    return _write(plan, folder, options, wanted, recipe, progress, kept=Path(folder).resolve())
+    return _write(plan, notes, folder, options, wanted, recipe, progress, kept=Path(folder).resolve())
 
 
 def _write(
     plan: Plan,
+    notes: Notes,
     folder: str | os.PathLike[str],
     options: Options,
     wanted: Sequence[Deployment],
@@ -112,10 +115,9 @@ def _write(
         build.write_weights()
         for deployment in wanted:
             build.export(deployment, kept)
-        manifest = build.finish(recipe, wanted)
-    return Result(
-        Path(folder), manifest, plan, skipped=tuple(dict.fromkeys(build.skipped)), remarks=tuple(build.remarks)
-    )
+        manifest = build.finish(recipe, wanted, notes)
+    skipped = tuple(dict.fromkeys(reason for reasons in build.unproven.values() for reason in reasons))
+    return Result(Path(folder), manifest, plan, skipped=skipped, remarks=tuple(build.remarks))
 
 
 def read_spec(folder: str | os.PathLike[str]) -> Spec:
@@ -135,7 +137,7 @@ class _Build:
         self.source_hash: str | None = None  # of the checkpoint, where copying it told
         self.remarks: dict[str, None] = {}  # how it was read, each said once
         self.rows: list[ParityRow] = []
-        self.skipped: list[str] = []
+        self.unproven: dict[str, tuple[str, ...]] = {}  # by target
 
     def write_texts(self) -> None:
         """spec.yaml and plan.txt."""
@@ -179,7 +181,7 @@ class _Build:
 
     def _verify(self, deployment: Deployment) -> None:
         if not self.options.parity or self.source is None:
-            self.skipped.append("all: parity is off" if self.source else "all: there are no weights")
+            self.unproven[deployment.name] = ("all: parity is off" if self.source else "all: there are no weights",)
             return
         outcome = proof.prove(
             deployment,
@@ -189,12 +191,12 @@ class _Build:
             progress=lambda detail: self.progress("parity", detail),
         )
         self.rows += outcome.rows
-        self.skipped += outcome.skipped
+        self.unproven[deployment.name] = outcome.skipped
         if outcome.rows:
             proof.ship(deployment, self.folder)
 
-    def finish(self, recipe: Mapping[str, str], wanted: Sequence[Deployment]) -> Manifest:
-        """manifest.json, from what was written."""
+    def finish(self, recipe: Mapping[str, str], wanted: Sequence[Deployment], notes: Notes) -> Manifest:
+        """report.html and manifest.json, from what was written."""
         self.progress("manifest", "")
         spec = self.plan.spec
         manifest = Manifest(
@@ -210,6 +212,10 @@ class _Build:
             recipe={**recipe, "weights": _weights(self.options, self.source_hash)},
             version=__version__,
         )
+        notes = replace(notes, unproven=self.unproven, remarks=tuple(self.remarks))
+        page = report.html(self.plan, notes, report.Built(manifest, self.folder)).encode()
+        (self.folder / reports.FILE).write_bytes(page)
+        manifest = replace(manifest, files={**manifest.files, reports.FILE: file_entry(page)})
         manifest.write(self.folder)
         return manifest
 
@@ -223,13 +229,12 @@ def _port(port: GraphPort) -> Port:
     return Port(port.name, str(port.dtype).removeprefix("torch."), port.shape)
 
 
-def _recipe(plan: Plan, options: Options, wanted: Sequence[Deployment]) -> dict[str, str]:
+def _recipe(notes: Notes, options: Options, wanted: Sequence[Deployment]) -> dict[str, str]:
     """What a bundle is made from besides the spec's choices and the weights: equal recipes give equal bundles."""
-    lines = "\n".join(node.origin.source for node in plan)  # graphs name them: a comment more, and all of them move
     return {
         "targets": " ".join(deployment.name for deployment in wanted),
         "parity": "on" if options.parity else "off",
-        "lines": hashlib.sha256(lines.encode()).hexdigest()[:16],
+        "source": notes.sha256[:16],  # graphs and the report name its lines: a comment more, and all of them move
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from netspec import conventions, registry
@@ -10,18 +10,18 @@ from netspec.errors import SpecPath, path_text
 from netspec.spec import Spec, data
 
 
-def origins(spec: Spec) -> Iterator[tuple[str, str, str]]:
+def origins(spec: Spec, named: Callable[[str], str] = str) -> Iterator[tuple[str, str, str]]:
     """(path, value, source) for every leaf of the resolved spec: `default`, `convention ddpm`, `sd15.yaml:21` or
-    `--set`."""
+    `--set`. `named` says what a file is called, by default what the user called it."""
     for path, value, component in _leaves(data(spec), (), ""):
-        yield path_text(path), _text(value), _source(spec, path, value, component)
+        yield path_text(path), text(value), _source(spec, path, value, component, named)
 
 
-def _source(spec: Spec, path: SpecPath, value: Any, component: str) -> str:
+def _source(spec: Spec, path: SpecPath, value: Any, component: str, named: Callable[[str], str]) -> str:
     places = spec.document.places if spec.document else {}
     place = places.get(path) or places.get(_written(path))
     if place is not None:
-        where = f"{place.value.source.name}:{place.value.line}"
+        where = f"{named(place.value.source.name)}:{place.value.line}"
         if place.origin == place.value.source.name:  # `--set`: the path says which argument
             return place.origin
         return f"{place.origin}   ({where})" if place.origin else where
@@ -63,11 +63,12 @@ def _component(value: dict[str, Any]) -> str:
     return ""
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A leaf in one line."""
     match value:
         case bool():
             return str(value).lower()
         case list():
-            return "[" + ", ".join(_text(item) for item in value) + "]"
+            return "[" + ", ".join(text(item) for item in value) + "]"
         case _:
             return str(value)

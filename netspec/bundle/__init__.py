@@ -6,6 +6,25 @@ atomic.py     lock, recovery, exchange of names
 """
 
 from netspec.bundle.folder import open_bundle
-from netspec.bundle.manifest import FileEntry, Manifest, ParityRow, Port, TargetEntry, file_entries, list_files
+from netspec.bundle.manifest import (
+    FileEntry,
+    Manifest,
+    ParityRow,
+    Port,
+    TargetEntry,
+    file_entries,
+    file_entry,
+    list_files,
+)
 
-__all__ = ["FileEntry", "Manifest", "ParityRow", "Port", "TargetEntry", "file_entries", "list_files", "open_bundle"]
+__all__ = [
+    "FileEntry",
+    "Manifest",
+    "ParityRow",
+    "Port",
+    "TargetEntry",
+    "file_entries",
+    "file_entry",
+    "list_files",
+    "open_bundle",
+]

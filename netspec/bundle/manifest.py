@@ -161,6 +161,11 @@ def file_entries(folder: str | os.PathLike[str], known: Mapping[str, str] | None
     }
 
 
+def file_entry(content: bytes) -> FileEntry:
+    """That of a file with this content."""
+    return FileEntry(len(content), hashlib.sha256(content).hexdigest())
+
+
 def list_files(folder: str | os.PathLike[str]) -> list[str]:
     """Every file and link below `folder` but the manifest, sorted, with `/`. Links to folders count as files."""
     found = []
