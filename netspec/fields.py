@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ class Param:
     """What a field means, for people and for the schema. `inherits` names the family key whose settings a value
     starts from: a level's `transformer: 2` keeps the shared `transformer`'s heads. `refers` says that the value is
     the name of something: an input or an output. `dtype` is what that input holds, whatever the build's precision, and
-    `layout` what it is where its sizes do not tell: [batch, tokens] is a mask, not a vector."""
+    `layout` what it is where its sizes do not tell: [batch, tokens] is a mask, not a vector. `words` says what each of
+    a closed set of words means, and `example` is a value as people write it: editors show both."""
 
     doc: str
     ge: float | None = None
@@ -27,6 +28,8 @@ class Param:
     refers: Literal["", "input", "output"] = ""
     dtype: str = ""
     layout: Literal["", "mask"] = ""
+    words: Mapping[str, str] = field(default_factory=dict, hash=False)
+    example: Any = None
 
 
 @dataclass(frozen=True)

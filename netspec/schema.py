@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from netspec import document, registry, schema_root
+from netspec import document, examples, registry, schema_root
 from netspec.fields import Choice, Either, Field, FieldType, ListOf, Optional, RecordOf, Scalar, Slot, Words
 from netspec.registry import Component, Record
 
@@ -86,7 +86,10 @@ class _Emitter:
         name = def_name(cls)
         if name not in self.defs:
             self.defs[name] = {}  # taken, should a record ever hold itself
-            properties = {field.name: self.field(field) for field in registry.declared(cls).values()}
+            properties = {
+                field.name: {**self.field(field), "examples": [registry.dump(examples.given(cls, field))]}
+                for field in registry.declared(cls).values()
+            }
             node: Node = {"title": name, "description": _first_line(cls), "markdownDescription": inspect.getdoc(cls)}
             if issubclass(cls, Component):
                 if cls.tag:
@@ -135,7 +138,8 @@ class _Emitter:
             case Scalar(type=t):
                 return {_JSON_TYPES[t]: _bounds(field) if t in (int, float) else {}}
             case Words(words):
-                return {"string": {"enum": list(words)}}
+                told = [field.param.words.get(word, "") for word in words]
+                return {"string": {"enum": list(words), **({"enumDescriptions": told} if any(told) else {})}}
             case ListOf(item):
                 empty = {} if field.default == () else {"minItems": 1}
                 return {"array": {"items": self._node(item, field), **empty, "maxItems": schema_root.LONGEST_LIST}}
@@ -189,12 +193,15 @@ class _Emitter:
         if not (field and field.param.inherits) or len(components) == 1:
             return self._use(components[usual], needs[usual]) if usual in components else {"required": [base.tag]}
         merged: dict[str, Node] = {}
+        shown: dict[str, Any] = {}
         for cls in components.values():
             for name, each in registry.declared(cls).items():
                 node = self.field(each)
                 # Where components disagree, relations.py asks the one that is named.
                 merged[name] = node if merged.get(name, node) == node else {"description": each.param.doc}
-        return {"properties": dict(sorted(merged.items())), "additionalProperties": False}
+                shown.setdefault(name, registry.dump(examples.given(cls, each)))
+        properties = {name: {**node, "examples": [shown[name]]} for name, node in sorted(merged.items())}
+        return {"properties": properties, "additionalProperties": False}
 
 
 def _combined(alternatives: Mapping[str, Node]) -> Node:
@@ -228,7 +235,7 @@ def _string_in_words(node: Mapping[str, Any]) -> str:
 
 def _or_none(node: Node | None) -> Node:
     if node is None:
-        return {"enum": [NONE]}
+        return {"enum": [NONE], "enumDescriptions": ["not set, or switched off"]}
     if "enum" not in node or NONE in node["enum"]:
         return node
     return {**node, "enum": [*node["enum"], NONE]} | (

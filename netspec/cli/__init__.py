@@ -11,11 +11,12 @@ from keyword import iskeyword
 import typer
 
 from netspec import __version__, render
+from netspec.cli import completion
 from netspec.errors import NetspecError
 
 COMMANDS = (
-    "check", "show", "build", "verify", "bind", "resolve", "import", "export-config", "new", "list", "explain",
-    "schema", "bench", "gate", "targets",
+    "check", "show", "plot", "build", "verify", "bind", "resolve", "import", "export-config", "new", "list", "explain",
+    "schema", "bench", "report", "gate", "targets", "diff", "sweep",
 )  # fmt: skip
 GROUPS = ("weights",)  # commands with verbs of their own
 
@@ -51,6 +52,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Δ shows `?` rather than nothing
+    completion.rejoin(os.environ)
     try:
         app()
     except NetspecError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from netspec.cli import completion
 from netspec.cli.options import Ema, Layout, Settings, SpecFile, Variant
 
 if TYPE_CHECKING:
@@ -25,16 +26,20 @@ def command(
     layout: Layout = "auto",
     ema: Ema = False,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of random weights.")] = 0,
-    target: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only these of the spec's targets.")] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only these of the spec's targets.", autocompletion=completion.targets),
+    ] = None,
     parity: Annotated[bool, typer.Option(help="Run the exported graph against PyTorch.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Build even if nothing changed.")] = False,
 ) -> None:
     """Compile a spec into a folder with weights, graphs, manifest and proof."""
     from netspec import api
+    from netspec.cli.hints import count_warnings
     from netspec.cli.progress import steps
 
     loaded = api.load(spec, variant=variant, set=settings or ())
-    api.lower(loaded)  # every mistake of the spec is told before torch is imported
+    count_warnings(api.lower(loaded), spec, variant)  # every mistake of the spec is told before torch is imported
     folder = output or f"build/{loaded.name}{f'-{variant}' if variant else ''}"
     with steps() as report:
         report("import", "torch")
@@ -58,8 +63,10 @@ def _report(result: Result) -> None:
     table = Table(title=f"{manifest.name}  {manifest.params:,} parameters", title_justify="left", box=None)
     for heading in ("file", "size", "sha256"):
         table.add_column(heading, justify="right" if heading == "size" else "left")
+    page = "report.html"  # about the files, and for people: named at the end
     for path, entry in manifest.files.items():
-        table.add_row(path, f"{entry.bytes:,}", entry.sha256[:12])
+        if path != page:
+            table.add_row(path, f"{entry.bytes:,}", entry.sha256[:12])
     console.print(table)
     if manifest.parity:
         console.print(_parity(result))
@@ -67,7 +74,7 @@ def _report(result: Result) -> None:
         console.print(f"parity not run at {reason}" if not reason.startswith("all: ") else f"no parity: {reason[5:]}")
     for remark in result.remarks:
         console.print(f"weights: {remark}", soft_wrap=True)
-    console.print(f"wrote {result.folder}", soft_wrap=True)
+    console.print(f"wrote {result.folder}, and all about it in {result.folder / page}", soft_wrap=True)
 
 
 def _parity(result: Result) -> object:

@@ -9,10 +9,17 @@ from typing import Annotated
 
 import typer
 
+from netspec.cli import completion
+
 
 def command(
     kind: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help="One kind, such as norm or block; convention; or spec.")
+        str | None,
+        typer.Argument(
+            metavar="[KIND]",
+            help="One kind, such as norm or block; convention; or spec.",
+            autocompletion=completion.kinds,
+        ),
     ] = None,
 ) -> None:
     """List the components of every kind, or those of one with their settings, defaults and sources."""

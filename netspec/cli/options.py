@@ -7,22 +7,43 @@ from typing import Annotated
 
 import typer
 
+from netspec.cli import completion
 from netspec.errors import Diagnostic, UsageError
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")  # of a network
 
 SpecFile = Annotated[
-    str, typer.Argument(metavar="SPEC", help="A spec file, or the name of a shipped spec, such as tiny/unet.")
+    str,
+    typer.Argument(
+        metavar="SPEC",
+        help="A spec file, or the name of a shipped spec, such as tiny/unet.",
+        autocompletion=completion.specs,
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Override one value, such as unet.blocks_per_level=3."),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Override one value, such as unet.blocks_per_level=3.",
+        autocompletion=completion.settings,
+    ),
 ]
-Variant = Annotated[str | None, typer.Option("--variant", metavar="NAME", help="One of the spec's variants.")]
-BundleFolder = Annotated[str, typer.Argument(metavar="DIR", help="A bundle that `netspec build` wrote.")]
+Variant = Annotated[
+    str | None,
+    typer.Option("--variant", metavar="NAME", help="One of the spec's variants.", autocompletion=completion.variants),
+]
+BundleFolder = Annotated[
+    str,
+    typer.Argument(metavar="DIR", help="A bundle that `netspec build` wrote.", autocompletion=completion.bundles),
+]
 Layout = Annotated[
     str,
-    typer.Option(metavar="NAME", help="Whose keys the weights have: auto, or a layout, such as ldm:qkv=parts_first."),
+    typer.Option(
+        metavar="NAME",
+        help="Whose keys the weights have: auto, or a layout, such as ldm:qkv=parts_first.",
+        autocompletion=completion.layouts,
+    ),
 ]
 Ema = Annotated[bool, typer.Option("--ema", help="Take the averaged weights of a file that holds both.")]
 Output = Annotated[

@@ -9,21 +9,21 @@ from pathlib import Path
 import typer
 
 
-def write(text: str, output: str | None, force: bool) -> None:
-    """Write `text` to the file `output`, as a whole or not at all; print it where that is None.
+def write(text: str | bytes, output: str | None, force: bool) -> None:
+    """Write `text`, or what is no text, to the file `output`, as a whole or not at all; print it where that is None.
 
     Raises UsageError NS924 where the file is there and nobody forces, WeightsError NS617 where it cannot be written.
     """
     from netspec.weights.files import cannot_write
 
     if output is None:
-        typer.echo(text, nl=False)
+        typer.echo(text, nl=False)  # bytes as they are
         return
     check_free(output, force)
     path = Path(output)
     growing = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        growing.write_text(text, encoding="utf-8")
+        growing.write_bytes(text.encode() if isinstance(text, str) else text)
         growing.replace(path)
     except OSError as error:
         growing.unlink(missing_ok=True)

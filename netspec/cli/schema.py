@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import typer
+from netspec.cli.options import Force, Output
 
 
-def command() -> None:
-    """Print the JSON Schema (2020-12) of spec files, for editors and other validators."""
+def command(output: Output = None, force: Force = False) -> None:
+    """Print the JSON Schema (2020-12) of spec files, for editors and other validators, or write it to a file."""
     from netspec import schema
+    from netspec.cli.output import write
 
-    typer.echo(schema.text(), nl=False)
+    write(schema.text(), output, force)

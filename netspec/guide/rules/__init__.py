@@ -1,0 +1,1 @@
+"""The rules: each decides one thing, and says after whom."""
