@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from netspec import document, embedded, layers, planner, registry, shipped, validation
+from netspec import document, embedded, layers, lints, planner, registry, shipped, validation
 from netspec import spec as specs
 from netspec.analysis import Summary, summarise
 from netspec.builder import MAX_NODES
@@ -55,22 +55,38 @@ def _document(path: PathLike) -> document.Document:
 
 
 def loads(
-    text: str, *, name: str = "<string>", variant: str | None = None, set: Mapping[str, Any] | Sequence[str] = ()
+    text: str,
+    *,
+    name: str = "<string>",
+    variant: str | None = None,
+    set: Mapping[str, Any] | Sequence[str] = (),
+    shelf: layers.Shelf = layers.FILES,
 ) -> Spec:
-    """The spec in a text; `name` stands for the file in messages. Otherwise as `load`."""
-    return _resolve(document.loads(text, name), variant, set)
+    """The spec in a text; `name` stands for the file in messages, `shelf` has what it extends. Otherwise as `load`."""
+    return _resolve(document.loads(text, name), variant, set, shelf)
 
 
-def _resolve(parsed: document.Document, variant: str | None, settings: Mapping[str, Any] | Sequence[str]) -> Spec:
+def _resolve(
+    parsed: document.Document,
+    variant: str | None,
+    settings: Mapping[str, Any] | Sequence[str],
+    shelf: layers.Shelf = layers.FILES,
+) -> Spec:
     registry.load_all()
     texts = (
         [layers.as_setting(path, value) for path, value in settings.items()]
         if isinstance(settings, Mapping)
         else list(settings)
     )
-    composed = layers.compose(parsed, variant=variant, settings=texts)
+    composed = layers.compose(parsed, variant=variant, settings=texts, shelf=shelf)
     validation.validate(composed)
     return specs.resolve(composed)
+
+
+def composed(path: PathLike, *, variant: str | None = None) -> document.Document:
+    """The document of a spec, as `load` finds it, over what it extends and under a variant: for those who lay many
+    settings over one. Raises as `load`."""
+    return layers.compose(_document(path), variant=variant)
 
 
 def lower(spec: Spec) -> Plan:
@@ -81,25 +97,42 @@ def lower(spec: Spec) -> Plan:
 def check(
     path: PathLike, *, variant: str | None = None, set: Mapping[str, Any] | Sequence[str] = ()
 ) -> list[Diagnostic]:
-    """Everything that is wrong with a spec file; empty where it is sound.
+    """Everything that is wrong with a spec file: findings of the level `error`; and where there is none, those of the
+    level `warning`, what is valid and still looks unintended. Empty where the spec is sound and allows the rest.
 
-    Without `variant` every variant of the file is checked too.
+    Without `variant` every variant of the file is checked too, and what the file allows without need is a warning.
     """
     sweep = _Sweep()
     try:
         parsed = _document(path)
         spec = _resolve(parsed, variant, set)
-        sweep.lower(spec)
+        plans = [sweep.lower(spec)]
     except SpecError as error:
         return list(error.diagnostics)
-    found: dict[tuple[object, ...], Diagnostic] = {}  # what two variants share is told once
+    wrong: list[Diagnostic] = []
     for name in spec.variants if variant is None else ():
         try:
-            sweep.lower(_resolve(parsed, name, set))
+            plans.append(sweep.lower(_resolve(parsed, name, set)))
         except SpecError as error:
-            for each in error.diagnostics:
-                found.setdefault((each.code, each.message, each.label, each.span.order if each.span else ()), each)
-    return list(found.values())
+            wrong += error.diagnostics
+    if wrong:
+        return _once(wrong)
+    verdicts = [lints.weigh(plan) for plan in plans]
+    told = [each for verdict in verdicts for each in verdict.warnings]
+    return _once(told if variant or set else [*told, *lints.unused(verdicts, parsed.source)])
+
+
+def warnings(spec: Spec) -> list[Diagnostic]:
+    """What is valid in a spec and still looks unintended, less what the spec allows. Raises SpecError."""
+    return lints.check(lower(spec))
+
+
+def _once(found: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """What several variants share is told once."""
+    told: dict[tuple[object, ...], Diagnostic] = {}
+    for each in found:
+        told.setdefault((each.code, each.message, each.label, each.span.order if each.span else ()), each)
+    return list(told.values())
 
 
 class _Sweep:
@@ -108,13 +141,14 @@ class _Sweep:
     def __init__(self) -> None:
         self.left = 4 * MAX_NODES
 
-    def lower(self, spec: Spec) -> None:
-        self._lower(spec)
+    def lower(self, spec: Spec) -> Plan:
+        plan = self._lower(spec)
         for name, target in spec.targets.items():
             if target.dims:
                 self._lower(narrowed(spec, name))
+        return plan
 
-    def _lower(self, spec: Spec) -> None:
+    def _lower(self, spec: Spec) -> Plan:
         if self.left <= 0:
             raise ShapeError(
                 Diagnostic(
@@ -128,9 +162,11 @@ class _Sweep:
             )
         nodes = MAX_NODES // 4  # what a spec that is refused counts for
         try:
-            nodes = len(lower(spec).nodes)
+            plan = lower(spec)
+            nodes = len(plan.nodes)
         finally:
             self.left -= nodes
+        return plan
 
 
 def summary(spec: Spec) -> Summary:

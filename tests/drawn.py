@@ -23,8 +23,8 @@ DOWN = (
 )  # fmt: skip
 UP = (
     "bilinear", {"type": "bilinear", "align_corners": True, "kernel": 1}, "conv_transpose",
-    {"type": "conv_transpose", "kernel": 4}, "nearest", {"kernel": 1}, {"kernel": "none"}, "pixel_shuffle",
-    {"type": "bilinear", "kernel": "none", "align_corners": True},
+    {"type": "conv_transpose", "kernel": 4}, {"type": "conv_transpose", "kernel": 3}, "nearest", {"kernel": 1},
+    {"kernel": "none"}, "pixel_shuffle", {"type": "bilinear", "kernel": "none", "align_corners": True},
     {"type": "pixel_shuffle", "kernel": 3}, "resnet", {"type": "resnet", "block": {"scale": 0.7}},
 )  # fmt: skip
 

@@ -24,6 +24,7 @@ from netspec.bench.report import Report
 from netspec.cli import app
 from netspec.errors import UsageError, WeightsError
 from netspec.planner.points import pinned
+from netspec.report import measured
 
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "specs" / "tiny"
@@ -57,6 +58,16 @@ def test_every_backend_is_timed_at_every_size(report: Report) -> None:
         if timing.backend == "torch":
             assert timing.ratio == figures.Ratio(1, 1, 1)
     assert "process" in report.memory_by
+
+
+def test_a_report_reads_what_was_measured(report: Report, tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    path.write_text(json.dumps(report.data()))
+    read = measured.read(path, report.name)
+    assert [each.median for each in read.timings] == [1e3 * timing.median for timing in report.timings]
+    assert [[row.share for row in each.rows] for each in read.tables] == [
+        [row.share for row in each.rows] for each in report.tables
+    ]
 
 
 NUMBER, NAMES = {"type": "number"}, {"type": "array", "items": {"type": "string"}}

@@ -21,7 +21,7 @@ from netspec.weights.load import spec_of
 
 ROOT = Path(__file__).parent.parent
 SPECS = ROOT / "specs" / "tiny"
-FILES = ["manifest.json", "model.onnx", "model.safetensors", "plan.txt", "spec.yaml"]
+FILES = ["manifest.json", "model.onnx", "model.safetensors", "plan.txt", "report.html", "spec.yaml"]
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -154,7 +154,7 @@ def test_what_changes_a_bundle(bundles: dict[str, Path], tmp_path: Path) -> None
 
     first, other = tree(bundles["dit"]), build(seed=1)
     changed = {path for path in FILES if first[path] != other[path]}
-    assert changed == {"manifest.json", "model.safetensors"}
+    assert changed == {"manifest.json", "model.safetensors", "report.html"}
     assert sorted(build(weights="none")) == [name for name in FILES if name != "model.safetensors"]
     assert build() == first
 
@@ -188,6 +188,6 @@ def test_the_closing_words(tmp_path: Path) -> None:
     assert done.returncode == 0 and done.stderr == ""
     assert "tiny-dit  44,032 parameters" in done.stdout
     assert done.stdout.count(" ok") == 7
-    assert done.stdout.endswith(f"wrote {tmp_path / 'out'}\n")
+    assert done.stdout.endswith(f"wrote {tmp_path / 'out'}, and all about it in {tmp_path / 'out' / 'report.html'}\n")
     done = netspec_build(SPECS / "dit.yaml", "-o", tmp_path / "out")
     assert done.stdout == f"{tmp_path / 'out'}: fresh, nothing to do (--force builds again)\n"

@@ -309,7 +309,6 @@ REFUSED = [
     ("block", "{type: separable, norm: rms, modulation: add}", (IMAGE,), "NS306", "modulation"),
     ("block", "separable", (IMAGE,), "NS303", "norm.groups"),
     ("upsample", "{type: pixel_shuffle, kernel: 2}", (IMAGE,), "NS308", "kernel"),
-    ("upsample", "{type: conv_transpose, kernel: 3}", (IMAGE,), "NS308", "kernel"),
     ("upsample", "{type: resnet, block: {norm: rms}}", (IMAGE,), "NS306", "block.modulation"),
     ("embed", "{embed: fourier, dim: 7}", (), "NS308", "dim"),
     ("position", "{type: sincos, grid: 4}", (IMAGE.wide(32),), "NS305", "grid"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -274,15 +272,3 @@ def test_coordinates_that_are_no_grid_are_refused(wrong: str) -> None:
     call |= {"guidance": torch.ones(1), "txt_ids": torch.zeros(5, 3)}
     with pytest.raises(UsageError, match="not those of one grid"):
         inside(drawn(1, len(ids), 16), img_ids=ids, **call)
-
-
-# The page about it
-
-
-def test_the_page_runs() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "diffusers.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    names: dict[str, Any] = {}
-    with contextlib.chdir(Path(__file__).parent.parent):
-        exec(compile(block, "docs/diffusers.md", "exec"), names)
-    assert names["image"].size == (32, 32)

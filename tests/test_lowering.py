@@ -206,6 +206,10 @@ LEAVES: Mapping[str, tuple[Callable[[Sizes, torch.dtype], Inputs], Callable[[Siz
     "conv strided": (image, of(lambda s: nn.Conv2d(s.c, 6, 3, stride=2, padding=1))),
     "conv grouped dilated": (image, of(lambda s: nn.Conv2d(s.c, 8, 3, padding=2, dilation=2, groups=4))),
     "conv transpose": (image, of(lambda s: nn.ConvTranspose2d(s.c, 6, 4, stride=2, padding=1))),
+    "conv transpose 3": (
+        image,
+        of(lambda s: nn.ConvTranspose2d(s.c, 6, 3, stride=2, padding=1, output_padding=1)),
+    ),
     "conv transpose 2": (image, of(lambda s: nn.ConvTranspose2d(s.c, 6, 2, stride=2, bias=False))),
     "conv transpose of a shared weight": (
         image,

@@ -1,4 +1,4 @@
-"""A flavour: the operators that one runtime is fast at. Which are fastest was measured: docs/onnx-flavours.md."""
+"""A flavour: the operators that one runtime is fast at. Which are fastest was measured: docs/performance/."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ PORTABLE = Flavour(
 TENSORRT = replace(PORTABLE, name="tensorrt")
 TENSORRT_NATIVE = replace(TENSORRT, name="tensorrt-native", opset=23, attention="native")  # TensorRT 10.14
 
-OPENVINO = Flavour(  # whole operators, which OpenVINO takes apart as the machine it runs on wants: docs/openvino.md
+OPENVINO = Flavour(  # whole operators, which OpenVINO takes apart as the machine it runs on wants: docs/performance/
     name="openvino",
     opset=24,
     group_norm="instance",

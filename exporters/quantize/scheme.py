@@ -38,7 +38,7 @@ class Scheme:
 
 
 # ONNX Runtime's kernels for convolutions take quantised outputs only, those for products give float (measured:
-# docs/quantization.md). Their activations may have a zero point, worth most of a bit after SiLU, at no cost.
+# docs/performance/few-bits.md). Their activations may have a zero point, worth most of a bit after SiLU, at no cost.
 SCHEMES: Mapping[str, Scheme] = {
     scheme.name: scheme
     for scheme in (

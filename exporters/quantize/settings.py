@@ -9,7 +9,7 @@ from netspec.errors import Diagnostic
 
 SQNR = 20.0  # dB: noise of a tenth of the output, a few steps of 8 bits after some fifty layers
 SQNR_4 = 15.0  # in four bits, whose steps are sixteen times as wide
-BLOCK = 64  # of 32 keep 1 dB more in four bits, and take a fifth longer (docs/quantization.md)
+BLOCK = 64  # of 32 keep 1 dB more in four bits, and take a fifth longer (docs/performance/few-bits.md)
 BLOCKS = (16, 32, 64, 128, 256)
 # Parity compares largest with largest, at sizes and times that were not calibrated: errors reach five standard
 # deviations where outputs reach three, and half of the bound is left for what the samples did not show.

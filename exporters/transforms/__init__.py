@@ -7,5 +7,5 @@ attention_per_head.py   one attention for each head
 static_group_norm.py    group norms by reshapes and means
 
 Each computes the same from the same weights. A plugin adds its own with an entry point of the group
-`netspec.transforms`; docs/edge.md says what each of these costs and gains.
+`netspec.transforms`; docs/deploy/edge.md says what each of these costs and gains.
 """

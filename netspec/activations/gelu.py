@@ -17,7 +17,12 @@ class GELU(Activation, name="gelu"):
 
     example = "{type: gelu, approximate: tanh}"
 
-    approximate: Annotated[Literal["erf", "tanh"], Param("the exact error function, or the tanh formula")] = "erf"
+    approximate: Annotated[
+        Literal["erf", "tanh"],
+        Param(
+            "the exact error function, or the tanh formula", words={"erf": "exact", "tanh": "the approximation by tanh"}
+        ),
+    ] = "erf"
 
     def build(self, x: TensorType, out: TensorType) -> nn.Module:
         from torch import nn

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from netspec.module import Parts
 
 Modulation = Literal["add", "scale_shift", "none"]
+MODULATIONS = {
+    "add": "a projection of the vector is added",
+    "scale_shift": "the vector scales and shifts a norm's output",
+    "none": "the vector does not enter",
+}
 
 
 class Block(Component, kind="block", usual="resnet"):

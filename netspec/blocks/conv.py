@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from netspec import costs
 from netspec.activations import Activation
-from netspec.blocks import Block, Modulation, even_kernel, no_conditioning
+from netspec.blocks import MODULATIONS, Block, Modulation, even_kernel, no_conditioning
 from netspec.costs import Cost
 from netspec.fields import Param, choice
 from netspec.gates import Gate
@@ -31,11 +31,22 @@ class Conv(Block, name="conv"):
     example = "{type: conv, padding: valid, norm: none, act: relu, modulation: none}"
 
     kernel: Annotated[int, Param("size of the square kernel", ge=1)] = 3
-    padding: Annotated[Literal["same", "valid"], Param("keep the size, or lose kernel - 1 pixels per axis")] = "same"
+    padding: Annotated[
+        Literal["same", "valid"],
+        Param(
+            "keep the size, or lose kernel - 1 pixels per axis",
+            words={
+                "same": "zeros around the image keep its size",
+                "valid": "no zeros: each axis loses kernel - 1 pixels",
+            },
+        ),
+    ] = "same"
     bias: Annotated[bool, Param("learn a bias; a norm right after the convolution makes it redundant")] = True
     norm: Annotated[Norm, Param("after the convolution")] = choice("group")
     act: Annotated[Activation, Param("last")] = choice("silu")
-    modulation: Annotated[Modulation, Param("how the conditioning vector enters, after the norm")] = "none"
+    modulation: Annotated[
+        Modulation, Param("how the conditioning vector enters, after the norm", words=MODULATIONS)
+    ] = "none"
     gate: Annotated[Gate | None, Param("channel attention, last")] = None
 
     def check(self, x: TensorType, c: TensorType | None = None, *, channels: int) -> Iterator[Problem]:

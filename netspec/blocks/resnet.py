@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from netspec import costs
 from netspec.activations import Activation
-from netspec.blocks import Block, Modulation, even_kernel, no_conditioning
+from netspec.blocks import MODULATIONS, Block, Modulation, even_kernel, no_conditioning
 from netspec.costs import Cost
 from netspec.fields import Param, choice
 from netspec.gates import Gate
@@ -27,13 +27,17 @@ class Resnet(Block, name="resnet"):
     Ho et al. 2020, arXiv:2006.11239, App. B (additive); Nichol & Dhariwal 2021, arXiv:2102.09672, Sec. 4 (scale-shift).
     """
 
+    label = "ResNet"
+
     roles: ClassVar = {"linear_c": "modulation", "shortcut": "shortcut"}
     example = "{type: resnet, modulation: scale_shift, dropout: 0.1}"
 
     kernel: Annotated[int, Param("kernel of both convolutions, odd", ge=1)] = 3
     norm: Annotated[Norm, Param("before each convolution")] = choice("group")
     act: Annotated[Activation, Param("after each norm")] = choice("silu")
-    modulation: Annotated[Modulation, Param("how the conditioning vector enters between the convolutions")] = "add"
+    modulation: Annotated[
+        Modulation, Param("how the conditioning vector enters between the convolutions", words=MODULATIONS)
+    ] = "add"
     dropout: Annotated[float, Param("share of activations dropped before the second convolution", ge=0, le=1)] = 0.0
     gate: Annotated[Gate | None, Param("channel attention, last in the branch")] = None
     scale: Annotated[float, Param("factor of the sum of branch and shortcut, 0.70710678 for 1/sqrt 2", gt=0)] = 1.0

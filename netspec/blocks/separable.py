@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from netspec import costs
 from netspec.activations import Activation
-from netspec.blocks import Block, Modulation, even_kernel, no_conditioning
+from netspec.blocks import MODULATIONS, Block, Modulation, even_kernel, no_conditioning
 from netspec.costs import Cost
 from netspec.fields import Param, choice
 from netspec.gates import Gate
@@ -33,7 +33,9 @@ class Separable(Block, name="separable"):
     bias: Annotated[bool, Param("learn a bias in both convolutions; a norm makes it redundant")] = True
     norm: Annotated[Norm, Param("after each convolution")] = choice("group")
     act: Annotated[Activation, Param("after each norm")] = choice("silu")
-    modulation: Annotated[Modulation, Param("how the conditioning vector enters, after the second norm")] = "none"
+    modulation: Annotated[
+        Modulation, Param("how the conditioning vector enters, after the second norm", words=MODULATIONS)
+    ] = "none"
     gate: Annotated[Gate | None, Param("channel attention, last")] = None
 
     def check(self, x: TensorType, c: TensorType | None = None, *, channels: int) -> Iterator[Problem]:

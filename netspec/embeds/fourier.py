@@ -30,7 +30,10 @@ class Fourier(Embed, name="fourier"):
 
     dim: Annotated[int, Param("number of sines and cosines, even", ge=2)]
     scale: Annotated[float, Param("standard deviation of the frequencies", gt=0)] = 16.0
-    order: Annotated[Literal["cos_sin", "sin_cos"], Param("which half comes first")] = "sin_cos"
+    order: Annotated[
+        Literal["cos_sin", "sin_cos"],
+        Param("which half comes first", words={"cos_sin": "cosines, then sines", "sin_cos": "sines, then cosines"}),
+    ] = "sin_cos"
     act: Annotated[Activation, Param("between the two linear layers")] = choice("silu")
 
     @property

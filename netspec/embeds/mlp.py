@@ -38,6 +38,8 @@ class Mlp(Embed, name="mlp"):
     With `of`, the vector is several inputs side by side: pooled text, then sizes as sines and cosines.
     """
 
+    label = "MLP"
+
     example = "mlp"
     ranks = (2,)
     input_dtype = ""

@@ -28,7 +28,10 @@ class Sinusoidal(Embed, name="sinusoidal"):
     example = "{embed: sinusoidal, dim: 128}"
 
     dim: Annotated[int, Param("number of sines and cosines", ge=2)]
-    order: Annotated[Literal["cos_sin", "sin_cos"], Param("which half comes first")] = "cos_sin"
+    order: Annotated[
+        Literal["cos_sin", "sin_cos"],
+        Param("which half comes first", words={"cos_sin": "cosines, then sines", "sin_cos": "sines, then cosines"}),
+    ] = "cos_sin"
     freq_shift: Annotated[
         float, Param("frequencies are max_period^(-i / (dim/2 - freq_shift)); DDPM has 1", ge=0, le=1)
     ] = 0.0

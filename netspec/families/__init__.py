@@ -40,7 +40,15 @@ class ImagePart(Record, shorthand="input"):
 
     input: Annotated[str, Param("the input", refers="input")]
     resize: Annotated[
-        Literal["none", "nearest", "bilinear"], Param("how it comes to the first one's height and width")
+        Literal["none", "nearest", "bilinear"],
+        Param(
+            "how it comes to the first one's height and width",
+            words={
+                "none": "it has that size already",
+                "nearest": "each pixel takes its nearest",
+                "bilinear": "between four pixels",
+            },
+        ),
     ] = "none"
 
 

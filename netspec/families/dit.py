@@ -40,14 +40,25 @@ class Context(Record):
         Literal["in_context", "cross", "joint"],
         Param(
             "appended to the image's tokens; attended to in every block; or a second stream with weights of its own, "
-            "attended to and attending"
+            "attended to and attending",
+            words={
+                "in_context": "its tokens are appended to the image's",
+                "cross": "every block attends to it",
+                "joint": "a second stream with weights of its own, attended to and attending",
+            },
         ),
     ] = "cross"
     project: Annotated[
         Literal["linear", "mlp", "none"],
-        Param("how an input's tokens come to hidden_size; the conditioning vectors already have it"),
+        Param(
+            "how an input's tokens come to hidden_size; the conditioning vectors already have it",
+            words={"linear": "one linear layer", "mlp": "two, with GELU between", "none": "they have it already"},
+        ),
     ] = "linear"
-    norm: Annotated[Literal["layer", "none"], Param("before the queries of cross-attention")] = "layer"
+    norm: Annotated[
+        Literal["layer", "none"],
+        Param("before the queries of cross-attention", words={"layer": "a layer norm", "none": "no norm"}),
+    ] = "layer"
     mask: Annotated[
         str | None,
         Param(
@@ -106,7 +117,13 @@ class DiT(Denoiser, name="dit"):
     mlp_ratio: Annotated[float, Param("hidden width of the MLP as a multiple of hidden_size", gt=0, le=1024)] = 4.0
     act: Annotated[Activation, Param("inside the MLP")] = choice("gelu", approximate="tanh")
     modulation: Annotated[ModulationRule, Param("how the conditioning vector enters the blocks")] = choice("adaln_zero")
-    qk_norm: Annotated[Literal["none", "rms", "layer"], Param("norm of queries and keys, per head")] = "none"
+    qk_norm: Annotated[
+        Literal["none", "rms", "layer"],
+        Param(
+            "norm of queries and keys, per head",
+            words={"none": "no norm", "rms": "root mean square", "layer": "layer norm"},
+        ),
+    ] = "none"
     mlp_norm_eps: Annotated[
         float, Param("added to the variance in the norm before each MLP; in every other norm it is 1e-6", gt=0)
     ] = 1e-6

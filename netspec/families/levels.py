@@ -30,10 +30,12 @@ class LevelDecoder(Record):
 class Level(Record, shorthand="channels"):
     """One resolution: a row of `levels`, full resolution first."""
 
-    channels: Annotated[int | None, Param("channels of this level", ge=1)] = None
-    multiplier: Annotated[float | None, Param("channels as a multiple of base_channels", gt=0, le=1024)] = None
+    channels: Annotated[int | None, Param("channels of this level", ge=1, example=320)] = None
+    multiplier: Annotated[float | None, Param("channels as a multiple of base_channels", gt=0, le=1024, example=2)] = (
+        None
+    )
     blocks: Annotated[
-        int | None, Param("blocks of this level, where it differs from blocks_per_level", ge=1, le=256)
+        int | None, Param("blocks of this level, where it differs from blocks_per_level", ge=1, le=256, example=3)
     ] = None
     attention: Annotated[Attention | None, Param("self-attention after the blocks", inherits="attention")] = None
     transformer: Annotated[
@@ -58,7 +60,9 @@ class Mid(Record):
 class Levelled(Record):
     """The choices of a network whose parts stand in levels of one resolution each."""
 
-    base_channels: Annotated[int | None, Param("the width that every level's multiplier multiplies", ge=1)] = None
+    base_channels: Annotated[
+        int | None, Param("the width that every level's multiplier multiplies", ge=1, example=128)
+    ] = None
     levels: Annotated[tuple[Level, ...], Param("one row per resolution, full resolution first")]
     blocks_per_level: Annotated[int, Param("blocks of each encoder level", ge=1, le=256)] = 2
     block: Annotated[Block, Param("the block of every level")] = choice("resnet")
@@ -72,6 +76,15 @@ class Levelled(Record):
     stem: Annotated[StemConv | None, Param("the first convolution")] = settings()
     downsample: Annotated[Downsample, Param("between a level and the next")] = choice("conv")
     upsample: Annotated[Upsample, Param("between a level and the one above")] = choice("nearest")
+
+    def width_of(self, level: Level) -> int:
+        """The channels of a row."""
+        return level.channels or max(1, int(self.product_of(level) or 1))
+
+    def product_of(self, level: Level) -> Fraction | None:
+        """multiplier x base_channels, exactly as written: 0.29 x 100 is 29, which floats miss."""
+        base = self.base_channels
+        return Fraction(str(level.multiplier)) * base if level.multiplier and base else None
 
 
 F = TypeVar("F", bound=Levelled)
@@ -166,20 +179,14 @@ class Walk(Generic[F]):
 
     def width(self, index: int) -> int:
         """The channels of a level."""
-        level = self.family.levels[index]
-        return level.channels or max(1, int(self._product(level) or 1))
-
-    def _product(self, level: Level) -> Fraction | None:
-        """multiplier x base_channels, exactly as written: 0.29 x 100 is 29, which floats miss."""
-        base = self.family.base_channels
-        return Fraction(str(level.multiplier)) * base if level.multiplier and base else None
+        return self.family.width_of(self.family.levels[index])
 
     def check_widths(self) -> bool:
         """NS311 for every level whose width is not said, said twice, or no whole number. True where there is none."""
         sound, base, levels = True, self.family.base_channels, self.family.levels
         lone = [index for index, level in enumerate(levels) if level.multiplier and not base]
         for index, level in enumerate(levels):
-            width = self._product(level)
+            width = self.family.product_of(level)
             if level.channels and level.multiplier:
                 problem = Problem("NS311", f"level {index} has channels and a multiplier", label="write one of them")
             elif level.channels is None and level.multiplier is None:

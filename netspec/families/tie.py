@@ -27,9 +27,16 @@ class Tie(Record, shorthand="mode"):
     upsampling with the strided `conv` of the same kernel that it undoes; the level above it decides about these two.
     """
 
-    mode: Annotated[Mode, Param("the encoder's weight transposed, or a learned mix of that and a free one")] = (
-        "transposed"
-    )
+    mode: Annotated[
+        Mode,
+        Param(
+            "the encoder's weight transposed, or a learned mix of that and a free one",
+            words={
+                "transposed": "the encoder's weight, transposed",
+                "soft": "a learned mix of that and a weight of its own",
+            },
+        ),
+    ] = "transposed"
     levels: Annotated[
         tuple[int, ...], Param("the rows of `levels` that are tied, from 0; by default all that have a decoder", ge=0)
     ] = ()

@@ -20,16 +20,37 @@ class Skip(Record, shorthand="merge"):
     """How encoder outputs reach the decoder."""
 
     per: Annotated[
-        Literal["block", "level"], Param("one skip for every block and resampling, or one for each level")
+        Literal["block", "level"],
+        Param(
+            "one skip for every block and resampling, or one for each level",
+            words={"block": "one for every block and every resampling", "level": "one for each level"},
+        ),
     ] = "block"
-    merge: Annotated[Literal["concat", "add"], Param("how a skip joins the decoder")] = "concat"
-    order: Annotated[Literal["decoder_first", "skip_first"], Param("whose channels come first in a concat")] = (
-        "decoder_first"
-    )
-    crop: Annotated[Literal["none", "center"], Param("cut a larger skip down to the decoder's size")] = "none"
-    pad: Annotated[Literal["none", "center"], Param("give the decoder zeros around it up to a larger skip's size")] = (
-        "none"
-    )
+    merge: Annotated[
+        Literal["concat", "add"],
+        Param("how a skip joins the decoder", words={"concat": "side by side, as more channels", "add": "summed"}),
+    ] = "concat"
+    order: Annotated[
+        Literal["decoder_first", "skip_first"],
+        Param(
+            "whose channels come first in a concat",
+            words={"decoder_first": "the decoder's", "skip_first": "the skip's"},
+        ),
+    ] = "decoder_first"
+    crop: Annotated[
+        Literal["none", "center"],
+        Param(
+            "cut a larger skip down to the decoder's size",
+            words={"none": "sizes must be equal", "center": "its margins are cut off"},
+        ),
+    ] = "none"
+    pad: Annotated[
+        Literal["none", "center"],
+        Param(
+            "give the decoder zeros around it up to a larger skip's size",
+            words={"none": "sizes must be equal", "center": "zeros on all sides"},
+        ),
+    ] = "none"
     scale: Annotated[float, Param("factor of the skip", gt=0)] = 1.0
 
 
@@ -49,7 +70,12 @@ class UNet(Denoiser, Levelled, name="unet"):
         Literal["next_block", "upsample", "this_block"],
         Param(
             "where the decoder drops from the deeper level's width: in the first block after upsampling, "
-            "in the upsampling, or in the last block before it"
+            "in the upsampling, or in the last block before it",
+            words={
+                "next_block": "in the first block after upsampling",
+                "upsample": "in the upsampling",
+                "this_block": "in the last block before upsampling",
+            },
         ),
     ] = "next_block"
     tie: Annotated[Tie | None, Param("decoder convolutions that use the encoder's weights")] = None

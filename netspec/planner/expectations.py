@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from netspec.errors import Diagnostic, SpecPath, path_text
 from netspec.plan import Plan
 
+_HELP = "`netspec diff SPEC` tells what changed since the last commit; undo it, or update the number"
+
 
 def unmet(plan: Plan) -> Iterator[Diagnostic]:
     """NS401 … NS404 for every entry of `expect` that does not hold."""
@@ -22,7 +24,7 @@ def unmet(plan: Plan) -> Iterator[Diagnostic]:
                 f"the network has {actual:,} {words}, the spec expects {wanted:,}",
                 spec.place(("expect", key)).value,
                 f"off by {actual - wanted:+,}",
-                help=("run `netspec show` for where they are, or update the number",),
+                help=(_HELP,),
                 path=f"expect.{key}",
             )
     gflops = 2 * plan.cost.macs / 1e9
@@ -32,7 +34,7 @@ def unmet(plan: Plan) -> Iterator[Diagnostic]:
             f"the network takes {gflops:.4g} GFLOPs, the spec expects {expect.gflops:g}",
             spec.place(("expect", "gflops")).value,
             f"off by {gflops - expect.gflops:+.4g}",
-            help=("run `netspec show` for where they are, or update the number",),
+            help=(_HELP,),
             path="expect.gflops",
         )
     yield from _outputs(plan)

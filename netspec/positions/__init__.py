@@ -55,7 +55,10 @@ class Table(Position):
     grid: Annotated[
         int | None, Param("places per side of the table; by default as many as the largest image has", ge=1)
     ] = None
-    crop: Annotated[Literal["center", "corner"], Param("which part of the table a smaller image uses")] = "corner"
+    crop: Annotated[
+        Literal["center", "corner"],
+        Param("which part of the table a smaller image uses", words={"center": "the middle", "corner": "the top left"}),
+    ] = "corner"
 
     def places(self, x: TensorType) -> tuple[int, int]:
         """Rows and columns of the table."""

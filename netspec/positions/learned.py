@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class LearnedPosition(Table, name="learned"):
     """A trained table with one row per place. Dosovitskiy et al. 2021, arXiv:2010.11929, Sec. 3.1."""
 
+    label = "learned positions"
+
     example = "{type: learned, grid: 32}"
 
     init_std: Annotated[float, Param("standard deviation of the initial rows", gt=0)] = 0.02

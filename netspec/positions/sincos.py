@@ -25,6 +25,8 @@ class SinCos(Table, name="sincos"):
     itself, where sizes come from `dims` and there is no `grid` (Chen et al. 2023, arXiv:2310.00426, Sec. 2.3).
     """
 
+    label = "sin-cos positions"
+
     example = "{type: sincos, grid: 64, crop: center}"
 
     scale: Annotated[float, Param("places for each step of 1 in what is coded", gt=0)] = 1.0

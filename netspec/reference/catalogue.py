@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netspec import conventions, registry, schema
+from netspec.examples import own
 from netspec.fields import Choice, Either, Field, FieldType, ListOf, Optional, RecordOf, Scalar, Slot
 from netspec.reference import words
-from netspec.reference.examples import example, own
+from netspec.reference.examples import example
 from netspec.reference.usage import Usage
 from netspec.reference.words import anchor, code, flow
 from netspec.registry import Component, Record, declared
@@ -216,7 +217,7 @@ def _records(kind: FieldType, title: str) -> Iterator[tuple[type[Record], str]]:
 
 def _homes() -> Iterator[tuple[type[Record], str]]:
     """Every record that a spec can reach and how a reader calls it: `unet.levels[]`, `resnet`."""
-    for kind, base in registry.kinds().items():
+    for kind, base in sorted(registry.kinds().items()):
         for name, cls in sorted(registry.named(kind).items()) if base.tag or kind == "family" else ():
             yield from _below(cls, name if kind in ("family", "block") else f"{kind}.{name}")
 

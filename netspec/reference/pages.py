@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -10,13 +9,12 @@ from netspec import registry, schema
 from netspec.reference import catalogue, top
 from netspec.reference.catalogue import Key, Page, Section
 from netspec.reference.usage import Usage, usage
-from netspec.reference.words import anchor, code, listed
+from netspec.reference.words import anchor, code, linked, listed
 
-_NOTICE = "<!-- Written by `python -m netspec.reference`; edit the docstrings and `Param`s that it reads. -->"
+NOTICE = "<!-- Written by `python -m netspec.reference`; edit the docstrings and `Param`s that it reads. -->"
 _TITLE = "The netspec language"
 _NAMED = 4  # specs that an entry names where there are many
 _FOR_TESTS = "tiny/"
-_SOURCE = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
 
 def texts(specs: Path) -> dict[str, str]:
@@ -39,7 +37,7 @@ def write(folder: Path, specs: Path) -> None:
 
 
 def _index(pages: list[Page]) -> str:
-    lines = [_NOTICE, "", f"# {_TITLE}", ""]
+    lines = [NOTICE, "", f"# {_TITLE}", ""]
     lines += ["Every key of a spec: what it means, what it takes, what holds without it, and who uses it.", ""]
     for page in pages:
         titles = [section.title for section in page.sections if section.definition]
@@ -49,9 +47,9 @@ def _index(pages: list[Page]) -> str:
 
 
 def _page(page: Page, used: Usage) -> str:
-    parts = [_NOTICE, f"# {page.title}"]
+    parts = [NOTICE, f"# {page.title}"]
     if page.text:
-        parts.append(_linked(page.text))
+        parts.append(linked(page.text))
     for section in page.sections:
         parts += _section(section, used)
     return "\n\n".join(parts) + "\n"
@@ -60,7 +58,7 @@ def _page(page: Page, used: Usage) -> str:
 def _section(section: Section, used: Usage) -> Iterator[str]:
     yield f"{'#' * section.depth} {section.title}"
     if section.text:
-        yield _linked(section.text)
+        yield linked(section.text)
     if section.example:
         yield f"```yaml\n{section.example.rstrip()}\n```"
     if section.holders is not None:
@@ -95,8 +93,3 @@ def _specs(names: Collection[str], all_names: Collection[str]) -> str:
 
 def _spec(name: str) -> str:
     return f"[{name}](../../specs/{name}.yaml)"
-
-
-def _linked(text: str) -> str:
-    """Papers become links."""
-    return _SOURCE.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", text)

@@ -30,12 +30,14 @@ def page(root: Node, usage: Usage) -> Page:
     """The page of the schema's top level."""
     families = sorted(registry.named("family"))
     keys = {name: node for name, node in root["properties"].items() if name not in families}
-    needed = next(rule["then"]["required"] for rule in root["allOf"])
-    sections = [_section(root, "", "Keys", keys, needed, usage)]
+    whole = next(rule["then"] for rule in root["allOf"])  # of a file that extends none
+    sections = [_section(root, "", "Keys", keys, whole["required"], usage)]
     sections.append(_families(families, usage))
     for name, node in keys.items():
         for inner, title in mappings(root, node, name):
-            required = inner.get("required", ())
+            required = inner.get("required", [])
+            for rule in whole["properties"].get(name, {}).get("additionalProperties", {}).get("allOf", []):
+                required = [*required, *rule["then"]["required"]]
             sections.append(_section(root, name, title, inner["properties"], required, usage))
     sections.append(Section("", "Conventions", _conventions()))
     return Page("top-level.md", "The file", _INTRODUCTION, tuple(sections))

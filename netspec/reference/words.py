@@ -12,6 +12,7 @@ from netspec.registry import Component, Record
 
 _INDICATORS = re.compile(r"[:#\[\]{},&*!|>'\"%@`]")
 _NUMERIC = re.compile(r"[-+.]?\d")
+_SOURCE = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
 Page = Callable[[str], str]  # a kind of component → the address of its page
 
@@ -57,6 +58,11 @@ def listed(items: Iterable[str], last: str = "or") -> str:
 def anchor(title: str) -> str:
     """The fragment that Markdown's usual renderers give a heading."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def linked(text: str) -> str:
+    """Papers become links."""
+    return _SOURCE.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
 
 
 def takes(field: Field, where: str, page: Page) -> str:

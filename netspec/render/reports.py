@@ -11,7 +11,7 @@ from netspec.errors import Diagnostic, Label, Source, Span
 from netspec.render.snippet import harmless
 
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_RANGES = {
+RANGES = {  # what the codes of a range are about
     "NS0": "The file is not a netspec document",
     "NS1": "The document does not follow the schema",
     "NS2": "A name refers to nothing",
@@ -121,7 +121,7 @@ def _full_text(diagnostic: Diagnostic) -> str:
 def _sarif_rule(code: str) -> dict[str, Any]:
     return {
         "id": code,
-        "shortDescription": {"text": _RANGES.get(code[:3], "A finding of netspec")},
+        "shortDescription": {"text": RANGES.get(code[:3], "A finding of netspec")},
         "help": {"text": f"`netspec explain {code}` tells what the rule asks for and why."},
     }
 

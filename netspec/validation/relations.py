@@ -156,11 +156,12 @@ def _known_inputs(view: View) -> Iterator[Diagnostic]:
         if name not in view.mapping("inputs") and name not in others:
             yield _unknown_input(view, ("conditioning", name), name, key_span(view.document, ("conditioning", name)))
     for field, value, path in values:
-        also = _ALSO_INPUTS.get(path, ())
-        off = isinstance(field.type, Optional) and value == "none"
-        named = field.param.refers == "input" and isinstance(value, str) and not off
-        if named and value not in also and value not in view.mapping("inputs"):
-            yield _unknown_input(view, path, value, value_span(view.document, path))
+        if field.param.refers != "input" or (isinstance(field.type, Optional) and value == "none"):
+            continue
+        named = [(path, value)] if not isinstance(value, list) else [((*path, i), each) for i, each in enumerate(value)]
+        for at, name in named:
+            if isinstance(name, str) and name not in (*view.mapping("inputs"), *_ALSO_INPUTS.get(at, ())):
+                yield _unknown_input(view, at, name, value_span(view.document, at))
 
 
 def _unknown_input(view: View, path: SpecPath, name: str, span: Span) -> Diagnostic:

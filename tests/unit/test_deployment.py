@@ -34,7 +34,7 @@ def test_two_targets_in_one_bundle(tmp_path: Path) -> None:
     out = compiler.compile(spec(dims=narrow), tmp_path / "out", Options()).folder
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == [
         "edge/model.onnx", "edge/model.safetensors", "manifest.json", "model.onnx", "model.safetensors", "plan.txt",
-        "spec.yaml",
+        "report.html", "spec.yaml",
     ]  # fmt: skip
     assert shapes(out / "model.onnx")[0] == ["batch", 4, "height", "width"]
     assert shapes(out / "edge" / "model.onnx") == [[1, 4, 16, "width"], [1], [1], [1, 8, 16, "width"]]

@@ -265,7 +265,7 @@ error[NS401]: the network has 1,033,325,764 parameters, the spec expects 859,520
    |
 28 | expect: {params: 859520964}
    |                  ^^^^^^^^^ off by +173,804,800
-   = help: run `netspec show` for where they are, or update the number
+   = help: `netspec diff SPEC` tells what changed since the last commit; undo it, or update the number
 """
 
 NO_TIME = ("  t:    [batch]                        # timestep\n", "")

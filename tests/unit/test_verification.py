@@ -15,7 +15,7 @@ from netspec.bundle import Manifest, file_entries
 from netspec.errors import NetspecError, ParityError, WeightsError
 from netspec.verification import verify
 
-FILES = ("manifest.json", "model.onnx", "model.safetensors", "plan.txt", "spec.yaml")
+FILES = ("manifest.json", "model.onnx", "model.safetensors", "plan.txt", "report.html", "spec.yaml")
 
 
 @pytest.fixture
