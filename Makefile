@@ -16,7 +16,7 @@ build: $(VENV)/installed
 	$(BIN)/netspec build $(SPEC)
 
 test: $(VENV)/developer
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 lint: $(VENV)/developer
 	$(BIN)/ruff check .
