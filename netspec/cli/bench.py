@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from netspec.cli.options import BundleFolder, Force
+from netspec.cli.progress import saying
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,7 +46,7 @@ def command(
     from netspec.cli import output
 
     output.check_free(plot, force)
-    with _steps() as report:
+    with saying() as report:
         report("starting")
         from netspec.bench import measure
         from netspec.bench import plot as drawing
@@ -62,23 +62,6 @@ def command(
         output.write(drawing.svg(measured), plot, force)
     if not measured.timings:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _steps() -> Iterator[Callable[[str], None]]:
-    """A line on the terminal that says what is going on. No thread turns a wheel: it would take time from the runs."""
-    if not sys.stderr.isatty():
-        yield lambda text: None
-        return
-
-    def say(text: str) -> None:
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
-
-    try:
-        yield say
-    finally:
-        say("")
 
 
 def _print(report: Report) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -24,3 +25,20 @@ def steps() -> Iterator[Callable[[str, str], None]]:
     console = Console(stderr=True, highlight=False)
     with console.status("starting") as status:
         yield lambda step, detail: status.update(f"{_WORDS[step]} [dim]{detail}[/dim]")
+
+
+@contextmanager
+def saying() -> Iterator[Callable[[str], None]]:
+    """Yields `say(text)`, the same line in plain text. No thread turns a wheel, which would take time from what runs."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+    try:
+        yield say
+    finally:
+        say("")

@@ -12,6 +12,7 @@ import typer
 
 from netspec.cli import completion
 from netspec.cli.options import Force, Output, SpecFile
+from netspec.cli.progress import saying
 
 if TYPE_CHECKING:
     from netspec.sweep import Outcome
@@ -92,7 +93,7 @@ def command(
 def _measured(found: Outcome, count: int) -> Outcome:
     from netspec.sweep.measured import measured  # imports torch
 
-    with _saying() as say:
+    with saying() as say:
         return measured(found, count, say)
 
 
@@ -115,23 +116,6 @@ def _shown(found: Outcome, format: str) -> str:
 
 
 @contextmanager
-def _saying() -> Iterator[Callable[[str], None]]:
-    """A line on the terminal that says what is going on, and leaves nothing behind."""
-    if not sys.stderr.isatty():
-        yield lambda text: None
-        return
-
-    def say(text: str) -> None:
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
-
-    try:
-        yield say
-    finally:
-        say("")
-
-
-@contextmanager
 def _counting(count: int) -> Iterator[Callable[[int], None]]:
-    with _saying() as say:
+    with saying() as say:
         yield lambda done: say(f"{done:,} of {count:,} points") if done % 50 == 0 else None
