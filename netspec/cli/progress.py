@@ -29,7 +29,7 @@ def steps() -> Iterator[Callable[[str, str], None]]:
 
 @contextmanager
 def saying() -> Iterator[Callable[[str], None]]:
-    """Yields `say(text)`, the same line in plain text. No thread turns a wheel, which would take time from what runs."""
+    """Yields `say(text)`: the same line in plain text. No thread turns a wheel: it would take time from what runs."""
     if not sys.stderr.isatty():
         yield lambda text: None
         return
