@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from netspec import api, shipped
+from netspec import api, compiler, shipped
 
 ROOT = Path(__file__).parent.parent.parent
 BLOCK = re.compile(r"^```console\n(?P<body>\$ netspec .*?)^```$", re.MULTILINE | re.DOTALL)
@@ -54,6 +54,22 @@ def test_readme_command_prints_what_it_says(command: str, printed: str, folder: 
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
     )
     assert stripped(done.stdout + done.stderr) == stripped(printed)
+
+
+def test_the_first_build_writes_what_it_shows(folder: Path) -> None:
+    """Its files to the byte, but for the weights: random numbers, like parity's digits, are those of a processor."""
+    shown = re.search(r"^\$ make build SPEC=(\S+)\n(.*?)^parity", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+    assert shown, "the block with the first build is gone"
+    rows = [line.split() for line in shown[2].splitlines()[2:]]
+    plan = api.lower(api.load(ROOT / shown[1]))
+    built = compiler.compile(plan.spec, folder / "first", compiler.Options(parity=False))
+    files = {name: (f"{entry.bytes:,}", entry.sha256[:12]) for name, entry in built.manifest.files.items()}
+    files.pop("report.html")  # it names the versions of what made it
+    assert shown[2].splitlines()[0] == f"{plan.spec.name}  {plan.cost.params:,} parameters"
+    assert {name: size for name, size, _ in rows} == {name: size for name, (size, _) in files.items()}
+    assert {name: sha for name, _, sha in rows if name != "model.safetensors"} == {
+        name: sha for name, (_, sha) in files.items() if name != "model.safetensors"
+    }
 
 
 def test_blocks_are_found_and_told_apart() -> None:
