@@ -66,9 +66,9 @@ def compile(
     plan = lower(spec)
     notes = report.Notes.of(plan)
     wanted = deployments(plan, options.targets, weights=options.weights != "none")
-    recipe = _recipe(notes, options, wanted)
+    recipe = _recipe(notes, options)
     _check_source(options)
-    present = None if options.force else _present(folder, spec, recipe, options)
+    present = None if options.force else _present(folder, spec, wanted, recipe, options)
     if present is not None:
         return Result(Path(folder), present, plan, fresh=True)
     return _write(plan, notes, folder, options, wanted, recipe, progress)
@@ -229,10 +229,9 @@ def _port(port: GraphPort) -> Port:
     return Port(port.name, str(port.dtype).removeprefix("torch."), port.shape)
 
 
-def _recipe(notes: Notes, options: Options, wanted: Sequence[Deployment]) -> dict[str, str]:
-    """What a bundle is made from besides the spec's choices and the weights: equal recipes give equal bundles."""
+def _recipe(notes: Notes, options: Options) -> dict[str, str]:
+    """What a bundle is made from besides the spec's choices, targets and weights: equal recipes give equal bundles."""
     return {
-        "targets": " ".join(deployment.name for deployment in wanted),
         "parity": "on" if options.parity else "off",
         "source": notes.sha256[:16],  # graphs and the report name its lines: a comment more, and all of them move
     }
@@ -258,7 +257,11 @@ def _weights(options: Options, known: str | None = None) -> str:
 
 
 def _present(
-    folder: str | os.PathLike[str], spec: Spec, recipe: Mapping[str, str], options: Options
+    folder: str | os.PathLike[str],
+    spec: Spec,
+    wanted: Sequence[Deployment],
+    recipe: Mapping[str, str],
+    options: Options,
 ) -> Manifest | None:
     """The manifest of a bundle that this build would write again."""
     try:
@@ -267,6 +270,7 @@ def _present(
         return None
     same = manifest.spec_sha256 == spec.sha256 and manifest.tools == tools()
     same = same and {**manifest.recipe, **recipe} == manifest.recipe
+    same = same and manifest.targets.keys() == {deployment.name for deployment in wanted}
     whole = manifest.is_intact(folder) and all(
         _has_size(Path(folder, path), entry.bytes) for path, entry in manifest.files.items()
     )

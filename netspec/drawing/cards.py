@@ -32,8 +32,8 @@ class Cards:
     def pill(self, box: Box) -> float:
         """The width that an input's or output's name and size take."""
         m = self.m
-        mark = 2.6 * self._radius if box.id in self.marks else 0
-        return width(box.title, m.title, bold=True) + width(box.size, m.text) + 3.7 * m.pad + mark
+        _, left = self._own_mark(box, 0, m.pad * 1.3)
+        return left + width(box.title, m.title, bold=True) + width(box.size, m.text) + 2.4 * m.pad
 
     def _pill(self, box: Box, wide: float) -> Card:
         m, high = self.m, self.m.line + self.m.pad

@@ -1,8 +1,8 @@
 """The layout of networks without levels: the trunk in a column, what feeds it beside it.
 
-Vectors come from the left, token sequences from the right. Where blocks work on two streams, the second stands under
-what makes it: the blocks span both. What flows past some of the trunk runs along its right, and all else comes from the
-left then.
+Vectors and what is made of them come from the left, other token sequences from the right. Where blocks work on two
+streams, the second stands under what makes it: the blocks span both. What flows past some of the trunk runs along its
+right, and all else comes from the left then.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ class Column:
         self.scene, self.cards, self.p, self.m = scene, cards, picture, cards.m
         self.trunk = list(dict.fromkeys(box for way in scene.trunks for box in way))
         past = any(edge.kind == "skip" for edge in scene.edges)
-        self.left = [id for id in scene.sides if past or scene.boxes[id].type.layout in ("vector", "index")]
+        self.left: list[str] = []
+        for id in scene.sides:
+            box = scene.boxes[id]
+            if past or box.type.layout in ("vector", "index") or {*box.fed} & {*self.left}:
+                self.left.append(id)
         self.right = [id for id in scene.sides if id not in self.left]
         self.streams = self._streams()
         self.exits: dict[str, float] = {}  # where the line of a card beside the trunk leaves its foot
@@ -98,9 +102,9 @@ class Column:
     def _side(self, edge: Edge, a: Rect, b: Rect) -> None:
         """From beside the trunk: down, and into the near border; on two streams, into the second from above."""
         x, left = self.exits[edge.source], edge.source in self.left
-        if edge.target in self.scene.sides:
-            if b.y > a.bottom and (edge.target in self.left) == left:
-                self._line([(b.middle, a.bottom), (b.middle, b.y)], edge)
+        stack = self.left if left else self.right
+        if edge.target in stack[stack.index(edge.source) + 1 :][:1]:
+            self._line([(b.middle, a.bottom), (b.middle, b.y)], edge)
         elif not left and self.streams:
             if edge.target == next(id for id in self.trunk if id in self.streams):
                 self._line([(x, a.bottom), (x, b.y)], edge)

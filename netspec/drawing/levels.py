@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from netspec.drawing.cards import Cards
 from netspec.drawing.geometry import Card, Line, Measure, Picture, Point, Text
-from netspec.drawing.scene import Edge, Scene
+from netspec.drawing.scene import Box, Edge, Scene
 
 _BETWEEN = 8.0  # cards that stand together
 _OFFSET = 16.0  # of a skip that enters a card from above, from the card's corner
@@ -159,25 +159,35 @@ class Levels:
         above = sum(self.cards.card(self.scene.boxes[id], m.widest).rect.h + m.gap for id in self._above())
         wide = min(m.narrowest, inside)
         made = [self.cards.card(box, wide) for box in boxes] if inside > 150 else []
-        if made and sum(card.rect.h + _BETWEEN for card in made) <= above - m.gap / 2:
+        whole = all(box.role != "input" or self.cards.pill(box) <= wide for box in boxes)
+        if made and whole and sum(card.rect.h + _BETWEEN for card in made) <= above - m.gap / 2:
             top = y
             for card in made:
                 self.p.cards.append(card.at(m.width / 2 - wide / 2, top))
                 top += card.rect.h + _BETWEEN
             return y
-        wide = min(m.narrowest, (m.width - 2 * m.margin - m.gap / 2) / 2)
-        made = [self.cards.card(box, wide) for box in boxes]
-        per_row = max(1, int((m.width - 2 * m.margin + m.gap / 2) / (wide + m.gap / 2)))
-        for start in range(0, len(made), per_row):
-            row = made[start : start + per_row]
-            x = (m.width - len(row) * wide - (len(row) - 1) * m.gap / 2) / 2
+        for row in self._in_rows(boxes):
+            x = (m.width - sum(card.rect.w for card in row) - (len(row) - 1) * m.gap / 2) / 2
             high = max(card.rect.h for card in row)
             for card in row:
                 tall = card if card.box.role == "input" else card.taller(high)
                 self.p.cards.append(tall.at(x, y + (high - tall.rect.h) / 2))
-                x += wide + m.gap / 2
+                x += card.rect.w + m.gap / 2
             y += high + m.gap / 2
         return y + m.gap / 2
+
+    def _in_rows(self, boxes: Sequence[Box]) -> list[list[Card]]:
+        """Their cards in rows as wide as the picture, an input's wide enough for its name and size."""
+        m, room = self.m, self.m.width - 2 * self.m.margin
+        rows: list[list[Card]] = [[]]
+        for box in boxes:
+            wide = min(m.narrowest, (room - m.gap / 2) / 2)
+            if box.role == "input":
+                wide = min(max(wide, self.cards.pill(box)), room)
+            if sum(card.rect.w + m.gap / 2 for card in rows[-1]) + wide > room + 0.01:
+                rows.append([])
+            rows[-1].append(self.cards.card(box, wide))
+        return rows
 
     def _above(self) -> list[str]:
         """Of each row above the first level, the box that stands there."""

@@ -61,15 +61,19 @@ def size(type_: TensorType) -> str:
         case "image":
             return " × ".join(str(n) for n in (type_.channels, *(size.opt for size in type_.sizes)))
         case "tokens":
-            return f"{type_.sizes[0].opt} tokens × {type_.channels}"
+            return f"{_tokens(type_.sizes[0].opt)} × {type_.channels}"
         case "mask":
-            return f"{type_.sizes[0].opt} tokens"
+            return _tokens(type_.sizes[0].opt)
         case "weight":
             return " × ".join(str(size) for size in type_.shape)
         case "vector":
             return str(type_.channels)
         case "index":
             return ""
+
+
+def _tokens(count: int) -> str:
+    return f"{count} token{'s' * (count != 1)}"
 
 
 def _counted(unit: Sequence[str], count: int) -> str:
