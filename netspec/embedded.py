@@ -41,7 +41,8 @@ def _onnx(path: Path) -> dict[str, str]:
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf and the file system raise what they like
-        raise WeightsError(Diagnostic("NS607", f"cannot read {path}: {error}")) from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise WeightsError(Diagnostic("NS607", f"cannot read {path}: {reason}")) from error
     return {entry.key: entry.value for entry in model.metadata_props}
 
 

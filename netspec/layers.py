@@ -169,7 +169,7 @@ class _Layers:
         self.places: dict[SpecPath, Place] = dict(document.places)
 
     def lay_variant(self, name: str) -> None:
-        """Apply `variants.<name>`."""
+        """Apply `variants.<name>`. The network's name tells it, unless the variant has one of its own."""
         variants = self.data.get("variants")
         known = list(variants) if isinstance(variants, dict) else []
         if not isinstance(variants, dict) or name not in variants:
@@ -185,6 +185,8 @@ class _Layers:
             }
             span = places[()].key or places[()].value
             self.lay(parse_path(key), value, places, span, key)
+        if "name" not in dict(_items(variants[name])) and isinstance(self.data.get("name"), str):
+            self.data["name"] += f"-{name}"
 
     def lay_settings(self, settings: Sequence[Setting]) -> None:
         """Apply settings, in their order."""

@@ -33,10 +33,12 @@ _NOTHING = object()
 
 
 def _written(path: SpecPath) -> SpecPath:
-    """Where a person writes what the resolved spec spells longer: one output, a component by its bare name."""
+    """Where a person writes what the resolved spec spells longer: one output, a component by its bare name, a size that
+    is all of a range."""
     if path[:2] == ("outputs", "output"):
         return ("output", *path[2:])
-    return path[:-1] if path[-1] in ("type", "embed") else path
+    shortened = path[-1] in ("type", "embed") or path[-3:-2] == ("dims",)
+    return path[:-1] if shortened else path
 
 
 def _leaves(value: Any, path: SpecPath, component: str) -> Iterator[tuple[SpecPath, Any, str]]:

@@ -243,7 +243,7 @@ def _uses() -> dict[str, Node]:
     }
     return {
         "variants": {
-            **_named_file("a variant", "changes of this spec under a name: `--variant small`", variant),
+            **_named_file("a variant", "changes under a name: `--variant small` makes NAME-small", variant),
             "default": {},
             "examples": [{"small": {"dit.depth": 12, "dit.hidden_size": 384}}],
         },

@@ -156,6 +156,17 @@ def test_names_on_the_command_line() -> None:
     assert list(asked(completion.shipped_specs, "ad")) == ["adm"]
 
 
+def test_axes_of_a_sweep() -> None:
+    axis = asked(completion.axes, "unet.upsample=nearest,bil", spec="unet/adm")
+    assert list(axis) == ["unet.upsample=nearest,bilinear"]
+    assert axis["unet.upsample=nearest,bilinear"].startswith("Interpolated")
+    assert asked(completion.axes, "unet.upsample=bil", spec="unet/adm").keys() == {"unet.upsample=bilinear"}
+    assert offered("sweep", "unet/adm", "--set", "unet.upsample", "=", "nearest,bil") == ["nearest,bilinear"]
+    assert asked(completion.several_variants, "refiner,ve", spec="unet/sdxl") == {"refiner,vega": ""}
+    assert {"cpu", "h100"} <= asked(completion.devices, "").keys()
+    assert asked(completion.devices, "h100:fp3").keys() == {"h100:fp32"}
+
+
 def test_layouts_are_those_that_are_registered() -> None:
     from netspec.weights import layouts
 

@@ -279,6 +279,12 @@ def test_the_count_of_weights_that_load_is_torchs(name: str) -> None:
     assert found.weights.share[0] == numbers
 
 
+def test_a_node_is_counted_once_where_two_inputs_change_alike() -> None:
+    found = compare(tiny("unet"), tiny("unet", "unet.base_channels=32"))
+    for pair in (pair for stage in found.changed for pair in stage.pairs):
+        assert len(set(pair.changes)) == len(pair.changes)
+
+
 def test_an_inserted_level_is_one_insertion() -> None:
     rows = "[{multiplier: 1}, {multiplier: 1}, {multiplier: 2, attention: full}, {multiplier: 2}, {multiplier: 2}]"
     found = read("unet/ddpm_cifar10", None, f"unet.levels={rows}")
@@ -320,6 +326,13 @@ def test_sizes_alone_leave_the_network_as_it_is() -> None:
     assert found.weights.loads
     assert [change.group for change in found.changes] == ["interface"] * len(found.changes)
     assert "The network is the same" in text(found)
+
+
+def test_texts_of_strangers_are_told_on_one_line_and_give_a_terminal_no_orders() -> None:
+    loud = api.lower(api.loads((SPECS / "tiny" / "dit.yaml").read_text() + 'description: "a\\e[31mb\\u202Ec\\nd"\n'))
+    told = text(compare(tiny("dit"), loud))
+    assert '+ description  "a\\u001b[31mb\\u202ec\\nd"' in told.splitlines()
+    assert all(line.isprintable() for line in told.splitlines())
 
 
 def test_names_are_no_markup(tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ def test_revisions(repository: Path, run: Run, monkeypatch: pytest.MonkeyPatch) 
     ("git:HEAD:net.yaml", "did you mean `git:HEAD:specs/net.yaml`?", 1),
     ("git:HEAD:specs", "no such file", 1),
     ("git::base.yaml", "git does not know the revision ``", 2),
+    ("git:HEAD@{2020-01-01 12:30:00}:nett.yaml", "cannot read `git:HEAD@{2020-01-01 12:30:00}:nett.yaml`", 1),
+    ("", "one side is an empty text", 2),
     ("specs/net.yaml@large", "unknown variant `large`", 1),
     ("specs/nett.yaml", "did you mean", 1),
 ])  # fmt: skip
@@ -120,6 +122,14 @@ def test_a_file_with_an_at_sign_is_a_file(tmp_path: Path, run: Run) -> None:
     odd.write_text((SPECS / "tiny" / "dit.yaml").read_text())
     assert run("tiny/dit", str(odd), "--exit-code")[1] == 0
     assert run("@a", "@b")[1] == 2
+
+
+def test_a_file_with_an_at_sign_is_one_in_git_too(repository: Path, run: Run) -> None:
+    (repository / "net@b-2.yaml").write_text((SPECS / "tiny" / "dit.yaml").read_text())
+    _git(repository, "add", ".")
+    _git(repository, "commit", "-m", "odd")
+    assert run("git:HEAD:net@b-2.yaml", "net@b-2.yaml", "--exit-code")[1] == 0
+    assert "unknown variant `small`" in run("git:HEAD:base.yaml@small", "base.yaml")[0]
 
 
 def test_every_tensor(run: Run) -> None:

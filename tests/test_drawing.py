@@ -13,7 +13,7 @@ from drawn import spec as drawn_spec
 from hypothesis import HealthCheck, given, settings
 
 from netspec import api, drawing, shipped
-from netspec.drawing import ink, scene, style
+from netspec.drawing import ink, paint, scene, style
 from netspec.drawing.geometry import NARROW, WIDE
 from netspec.drawing.paint import Shares
 from netspec.errors import SpecError, UnknownName, UsageError
@@ -157,6 +157,27 @@ def test_streams_stand_under_what_makes_them() -> None:
     assert single.rect.w == joint.rect.w
 
 
+@pytest.mark.parametrize("modulation", ["none", "adaln", "adaln_single"])
+@pytest.mark.parametrize("variant", ["cross-attention", "in-context"])
+def test_what_is_made_of_the_vectors_is_joined_to_them(variant: str, modulation: str) -> None:
+    net = api.lower(api.load("dit/dit_xl_2", variant=variant, set=[f"dit.modulation={modulation}", "expect={}"]))
+    for measure in MEASURES:
+        picture = ink.picture(net, measure=measure)
+        cards = {card.box.id: card for card in picture.cards}
+        joined = {(cards[line.source].box.title, cards[line.target].box.title) for line in picture.lines}
+        assert {("embed", "context"), ("context", "DiT block")} <= joined and faults(picture) == []
+
+
+def test_inputs_beside_a_u_keep_their_names() -> None:
+    name = "the_hidden_states_of_a_text_encoder"
+    text = (ROOT / "specs/tiny/unet.yaml").read_text(encoding="utf-8").replace("context: text", f"context: {name}")
+    net = api.lower(api.loads(text.replace("  text: [batch, 7, 24]", f"  {name}: [batch, 1, 24]")))
+    for measure in MEASURES:
+        picture = ink.picture(net, measure=measure)
+        assert faults(picture) == []
+        assert [text.text for text in picture.card(f"i-{name}").texts] == [name, "1 token × 24"]
+
+
 def test_halves_stand_side_by_side_and_alone() -> None:
     both, net = ink.picture(plan("autoencoder/kl_f8")), plan("autoencoder/kl_f8")
     assert [text.text for text in both.texts if text.anchor == "middle"] == ["encoder", "decoder"]
@@ -210,6 +231,8 @@ def test_precisions_follow_roles_and_the_spec() -> None:
         "fp32",
     )
     assert (few["head"], few["stem"], few["down_0_block_0"]) == ("fp32", "float", "int8")
+    legend = paint.paint(scene.scene(net), drawing.precisions(net, "few")).legend
+    assert legend == (("fp32", "fp32"), ("other", "the target's float"), ("few", "int8"))
     assert drawing.precisions(net) == drawing.precisions(net, "half")
     assert 'class="cell fp16"' in drawing.svg(net, color="precision")
     assert faults(ink.picture(net, "precision", NARROW)) == []

@@ -25,6 +25,7 @@ from netspec.fields import Param
 from netspec.lints.facts import attending, scores
 from netspec.lints.large_attention import LargeAttention
 from netspec.lints.rule import HEADINGS
+from netspec.lints.small_groups import SmallGroups
 from netspec.origins import origins
 from netspec.registry import declared
 
@@ -101,6 +102,36 @@ def test_is_quiet(code: str) -> None:
 def test_shipped_specs_have_no_findings(path: Path) -> None:
     """Nor an allow that is without a reason or without need: those are findings, too."""
     assert api.check(path) == []
+
+
+def test_groups_that_are_advised_fit() -> None:
+    """Of 66 channels 16 groups would have four each, and are no network."""
+    text = NET.replace("[128, 256, {channels: 256, attention: full}, 256]", "[66, 132]")
+    text += "  mid: none\n  block: {norm: {groups: 22}}\n  head: {norm: {groups: 11}}\n"
+    (found,) = lints.weigh(api.lower(api.loads(text)), [SmallGroups()]).warnings
+    assert found.help[0].startswith("write `groups: 11`")
+
+
+@pytest.mark.parametrize(
+    ("precision", "count"),
+    [
+        ("{default: fp16, fp16: ['*']}", 1),
+        ("{default: fp16, fp16: ['*'], fp32: [embed_t, head]}", 0),
+        ("{default: fp16, fp32: [embed_t, head], fp16: ['*']}", 1),  # later entries win
+        ("{default: fp16, int8: [embed_t]}", 0),  # no layer that 8 bits could have
+        ("{default: fp16, int8: [head]}", 1),
+    ],
+)
+def test_what_is_half_in_the_end(precision: str, count: int) -> None:
+    text = f"{NET}targets: {{gpu: {{exporter: onnx, precision: {precision}}}}}\n"
+    assert [each.code for each in lints.check(api.lower(api.loads(text)))] == ["NS819"] * count
+
+
+def test_a_side_without_a_word_is_a_side() -> None:
+    text = NET.replace("[batch, 3, 64, 64]", "[batch, 3, 64, 60]").replace("full}, 256]", "full}]")
+    (found,) = [each for each in lints.check(api.lower(api.loads(text))) if each.code == "NS820"]
+    assert found.message == "a side of `x` is 60 at `opt`, which no network is trained at"
+    assert found.path == "inputs.x"
 
 
 def test_reasons_survive_resolution() -> None:

@@ -132,6 +132,8 @@ def test_the_published_network_comes_back() -> None:
         (Wish("x", budget=1_000_000), "parameters at least, the budget is 1,000,000", "--budget "),
         (Wish("x", image=50), "a side of 50 cannot be halved 2 times, to 16 or less", "--image 48 or 52"),
         (Wish("x", image=100), "a side of 100 cannot be halved 3 times, to 16 or less", "--image 96 or 104"),
+        (Wish("x", image=2048), "a U-Net of the guides ends at 32x32 here", "--image 1024"),
+        (Wish("x", image=2048, latent=False), "a U-Net of the guides ends at 32x32 here", "--latent, or --image 1024"),
         (Wish("x", "dit", image=131), "no patch cuts 131x131", "--image 64"),
         (Wish("x", "mmdit"), "a stream of its own for text", "add `--text`"),
         (Wish("x", "autoencoder", text=True), "images and latents alone", "leave out"),
@@ -147,6 +149,18 @@ def test_what_cannot_be_is_said(wish: Wish, message: str, help: str) -> None:
     assert found.code == "NS926"
     assert message in found.message
     assert help in found.help[0]
+
+
+@pytest.mark.parametrize("family", ["dit", "mmdit", "autoencoder"])
+def test_what_is_large_because_somebody_asked_is_allowed(family: str) -> None:
+    written = guide.write(Wish("x", family, image=2048, budget=60_000_000, text=family == "mmdit"))
+    assert "NS804: images of this size were asked for" in written.text
+    assert lints.check(api.lower(api.loads(written.text))) == []
+
+
+def test_the_smallest_image_has_a_network() -> None:
+    """Nothing of it attends but the middle."""
+    assert "attention" not in guide.write(Wish("x", image=8)).text.partition("levels:")[2].partition("mid:")[0]
 
 
 def test_the_nearest_budget_that_is_named_can_be_met() -> None:
@@ -234,10 +248,11 @@ def test_it_asks_on_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_wrong_answer_is_asked_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(questions, "possible", lambda: True)
-    code, out = run("faces", answers="gan\nunet\nbig\n64\n\n\nlots\n50M\n\n")
+    code, out = run("faces", answers="gan\nunet\nbig\n4\n64\n\n\nlots\n50M\n\n")
     assert code == 0, out
     assert "gan is none of unet, dit, mmdit, autoencoder" in out
-    assert "big is no whole number above 0" in out
+    assert "big is no whole number from 8 to 2048" in out
+    assert "4 is no whole number from 8 to 2048" in out
     assert "`lots` is no number of parameters" in out
     assert list(api.load("faces.yaml").targets) == ["onnx"]
 
@@ -272,6 +287,15 @@ def test_a_copy_by_the_last_part_of_its_name(run: Run) -> None:
     assert run("mine", "--like", "adm", "--force")[0] == 0
 
 
+def test_copies_share_what_they_extend(run: Run) -> None:
+    assert run("mine", "--like", "ldm_txt2img")[0] == 0
+    assert run("other", "--like", "ldm_txt2img")[0] == 0
+    Path("sd15.yaml").write_text("edited", encoding="utf-8")
+    code, out = run("third", "--like", "ldm_txt2img")
+    assert code == 2 and "sd15.yaml exists already" in out
+    assert not Path("third.yaml").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -280,6 +304,7 @@ def test_a_copy_by_the_last_part_of_its_name(run: Run) -> None:
         (("--like", "adm", "--image", "32"), "a copy has no choices of its own"),
         (("--target", "nowhere"), "`nowhere` is none of onnx"),
         (("--budget", "lots"), "`lots` is no number of parameters"),
+        (("--like", "ldm_txt2img", "-o", "sd15.yaml"), "`ldm_txt2img` extends a sd15.yaml of its own"),
     ],
 )
 def test_what_is_asked_for_wrongly(arguments: tuple[str, ...], message: str, run: Run) -> None:

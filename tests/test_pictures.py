@@ -247,6 +247,12 @@ def test_the_command_writes_what_the_name_says(tmp_path: Path) -> None:
     assert b"ends in none of" in run("tiny/unet", "-o", "net.gif", cwd=tmp_path).stderr
 
 
+@pytest.mark.parametrize(("option", "color"), [("--device", "time"), ("--bench", "time"), ("--target", "precision")])
+def test_the_command_refuses_what_its_colour_does_not_read(option: str, color: str, tmp_path: Path) -> None:
+    done = run("tiny/unet", option, "cpu", "--color", "params", cwd=tmp_path)
+    assert done.returncode == 2 and f"only `--color {color}` reads it".encode() in done.stderr
+
+
 def test_the_command_paints_times(tmp_path: Path) -> None:
     rows = [{"node": "head", "ms": 1}]
     report = {"timings": [], "nodes": [{"backend": "onnx", "rows": rows}]}

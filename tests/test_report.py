@@ -91,6 +91,8 @@ def test_every_target_has_its_own_proof(several: Path) -> None:
     few = json.loads((several / "few" / "quantization.json").read_text())
     kept = sum(bool(layer["why"]) for layer in few["layers"].values())
     assert f"{len(few['layers']) - kept} layers in few bits, {kept} kept in float" in page.words("quantisation")
+    silent = max(few["outputs"].values()) >= 200  # the last layer starts at zero
+    assert ("∞ is an output without noise" in page.words("quantisation")) == silent
     proof = page.words("parity")
     assert "gpu bf16 7 of 7" in proof and "gpu fp32 twin 7 of 7" in proof and "few int8 7 of 7" in proof
     assert f"proof {len(manifest.parity)} of {len(manifest.parity)}" in page.words("")
@@ -175,6 +177,7 @@ def test_findings_are_shown_as_in_a_terminal() -> None:
     page = page_of((SPECS / "tiny" / "unet.yaml").read_text(), lambda notes: replace(notes, findings=(finding,)))
     assert '<span class="warning">warning[NS801]</span><b>: a &lt;b&gt;</b>\n <span class="gutter">' in page
     assert "netspec explain NS801" in Parsed(page).words("findings")
+    assert '<a href="#findings">Findings (1)</a>' in page
 
 
 def test_a_lint_has_its_caret_and_no_folder() -> None:

@@ -108,6 +108,11 @@ def test_axes_without_values(text: str, words: str) -> None:
         grid(QUICK, [text])
 
 
+def test_a_path_is_one_axis() -> None:
+    with pytest.raises(UsageError, match=r"two axes are called `unet\.base_channels`"):
+        grid(QUICK, ["unet.base_channels=64,96", "unet.base_channels=128"])
+
+
 @pytest.mark.parametrize("text", ["a=[1,2", "a=1],[2", "a={b: 1", "a='x", "a=!!python/name:os.system", "a=&x 1,*x"])
 def test_values_that_are_no_list(text: str) -> None:
     with pytest.raises(DocumentError):
@@ -211,6 +216,12 @@ def test_pictures_of_next_to_nothing(count: int, swept: Outcome) -> None:
     assert "<svg" in plot.svg(few) and "<svg" in plot.html(few) and table.text(few)
 
 
+@pytest.mark.parametrize("value", [1.0, 1.15, 2.2, 3.4, 9.9, 10.0])
+def test_an_axis_of_one_value_has_ticks(value: float, swept: Outcome) -> None:
+    axis = plot._axis([Point(0, 1000, 1000, 4000, value / 1000)], "ms", 74, 736)
+    assert 1 <= len(axis.ticks()) <= 8
+
+
 def test_the_page_in_a_browser(swept: Outcome, tmp_path: Path) -> None:
     file = tmp_path / "sweep.html"
     file.write_text(plot.html(swept))
@@ -243,6 +254,11 @@ def test_the_command(call: Run, tmp_path: Path) -> None:
     assert (code, "NS924" in err) == (2, True)
 
 
+def test_little_of_parameters_is_all_that_is_wanted(call: Run) -> None:
+    out, _, code = call(QUICK, "--set", "unet.base_channels=64,128", "--less", "params")
+    assert code == 0 and "1 of 2 that no other point beats: least params" in out
+
+
 @pytest.mark.parametrize(("arguments", "words", "code"), [
     (["--set", "unet.block_per_level=1,2"], "did you mean `unet.blocks_per_level`?", 1),
     (["--set", "unet.attention.head_dim=5,7"], "error[NS302]", 1),
@@ -250,6 +266,7 @@ def test_the_command(call: Run, tmp_path: Path) -> None:
     (["--set", "unet.base_channels=1,2", "--device", "t4:bf16"], "`t4:fp32` or `t4:fp16`", 2),
     (["--set", "unet.base_channels=1,2", "--sort", "param"], "did you mean `params`?", 2),
     (["--set", "unet.base_channels=1,2", "--budget", "cost<3"], "is no figure", 2),
+    (["--set", "unet.base_channels=1,2", "--less", "ms", "--more", "ms"], "little of `ms` or much of it, not both", 2),
     (["--variant", "large"], "unknown variant `large`", 1),
 ])  # fmt: skip
 def test_what_is_refused_as_a_whole(arguments: list[str], words: str, code: int, call: Run) -> None:

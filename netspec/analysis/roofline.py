@@ -1,9 +1,9 @@
 """How fast a network can be on a device at best: each node bound by arithmetic or by memory traffic.
 
-Williams, Waterman & Patterson 2009, "Roofline: an insightful visual performance model", CACM 52(4). The time of a node
-is the larger of its FLOPs over the device's peak and its bytes over the device's bandwidth; the bytes are its inputs,
-its output and its weights, each moved once. What happens inside a node is taken to stay on the chip, and nodes do not
-overlap.
+Williams, Waterman & Patterson 2009, "Roofline: an insightful visual performance model for multicore architectures",
+CACM 52(4), doi:10.1145/1498765.1498785. The time of a node is the larger of its FLOPs over the device's peak and its
+bytes over the device's bandwidth; the bytes are its inputs, its output and its weights, each moved once. What happens
+inside a node is taken to stay on the chip, and nodes do not overlap.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -64,9 +65,13 @@ def main() -> None:
         sys.stderr.write(f"netspec: out of memory: {error or 'nothing more to give'}\n")
         sys.exit(1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()
         sys.exit(141)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _abandon_output()
+            sys.stderr.write(f"netspec: cannot write {error.filename or 'what was asked for'}: the disk is full\n")
+            sys.exit(1)
         if os.environ.get("NETSPEC_DEBUG"):
             raise
         sys.stderr.write(
@@ -75,6 +80,11 @@ def main() -> None:
             "NETSPEC_DEBUG=1 shows the traceback.\n"
         )
         sys.exit(70)
+
+
+def _abandon_output() -> None:
+    """What is still in the buffer goes nowhere: Python would try again on its way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show(error: NetspecError) -> None:

@@ -40,7 +40,7 @@ def command(
 
     loaded = api.load(spec, variant=variant, set=settings or ())
     count_warnings(api.lower(loaded), spec, variant)  # every mistake of the spec is told before torch is imported
-    folder = output or f"build/{loaded.name}{f'-{variant}' if variant else ''}"
+    folder = output or f"build/{loaded.name}"
     with steps() as report:
         report("import", "torch")
         from netspec import compiler

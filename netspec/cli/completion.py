@@ -69,6 +69,24 @@ def variants(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
 
 
 @silent
+def several_variants(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
+    """The same, with commas between them."""
+    before, comma, last = incomplete.rpartition(",")
+    return ((f"{before}{comma}{name}", about) for name, about in variants(ctx, last))
+
+
+@silent
+def devices(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
+    """Devices whose peaks are known, and behind a colon their precisions."""
+    from netspec.analysis import roofline
+
+    for name, device in roofline.devices().items():
+        yield name, device.title
+        if incomplete.startswith(f"{name}:"):
+            yield from ((f"{name}:{precision}", device.title) for precision in device.flops)
+
+
+@silent
 def targets(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
     """Targets of the spec on the command line; `onnx` is what it has without any."""
     found = _data(ctx).get("targets") or {"onnx": {"exporter": "onnx"}}
@@ -118,6 +136,17 @@ def settings(ctx: typer.Context, incomplete: str) -> Found:
     """Paths of the spec on the command line, and after `=` the words that may stand there."""
     before = os.environ.get(_BEFORE, "")
     return [(text.removeprefix(before), about) for text, about in _settings(ctx, before + incomplete)]
+
+
+def axes(ctx: typer.Context, incomplete: str) -> Found:
+    """The same for an axis of a sweep, whose values have commas between them."""
+    before = os.environ.get(_BEFORE, "")
+    path, _, values = (before + incomplete).partition("=")
+    given, comma, last = values.rpartition(",")
+    if not comma:
+        return settings(ctx, incomplete)
+    start = f"{path}={given},".removeprefix(before)
+    return [(start + text.partition("=")[2], about) for text, about in _settings(ctx, f"{path}={last}")]
 
 
 @silent

@@ -29,7 +29,9 @@ def command(
     ] = None,
     settings: Settings = None,
     variant: Variant = None,
-    nodes: Annotated[bool, typer.Option("--nodes", help="Every node that differs, after the stages.")] = False,
+    nodes: Annotated[
+        bool, typer.Option("--nodes", help="Every node that differs, after the stages, as text and Markdown.")
+    ] = False,
     weights: Annotated[bool, typer.Option("--weights", help="Every tensor that does not load, with torch.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 where anything differs.")] = False,
     format: Annotated[

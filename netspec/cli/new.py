@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from netspec.cli import completion
+from netspec.cli import completion, questions
 from netspec.cli.options import Force, checked_name
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ def command(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the network and of the file NAME.yaml.")],
     family: Annotated[Family, typer.Option(help="What kind of network.")] = "unet",
-    image: Annotated[int, typer.Option(min=8, max=2048, help="Side of the images in pixels.")] = 64,
+    image: Annotated[
+        int, typer.Option(min=questions.SIDES[0], max=questions.SIDES[1], help="Side of the images in pixels.")
+    ] = 64,
     budget: Annotated[str, typer.Option(metavar="PARAMETERS", help="At most so many, such as 100M or 1.5B.")] = "50M",
     target: Annotated[
         str,
@@ -34,7 +36,9 @@ def command(
         bool | None, typer.Option(help="Work on latents of an autoencoder; by default from images of 256 on.")
     ] = None,
     text: Annotated[bool, typer.Option("--text", help="Guided by text.")] = False,
-    classes: Annotated[int, typer.Option(min=0, max=1_000_000, help="Guided by one of so many classes.")] = 0,
+    classes: Annotated[
+        int, typer.Option(min=0, max=questions.CLASSES[1], help="Guided by one of so many classes.")
+    ] = 0,
     like: Annotated[
         str | None,
         typer.Option(
@@ -53,7 +57,6 @@ def command(
 
     On a terminal and without options it asks. Each remark of the spec says which guide chose a number.
     """
-    from netspec.cli import questions
     from netspec.cli.output import check_free
     from netspec.guide.wish import Wish
     from netspec.guide.wish import budget as parameters
@@ -112,12 +115,16 @@ def _copy(model: str, name: str, path: Path, force: bool) -> None:
 
     copy = copying.like(model, name)
     beside = [path.parent / base.name for base in copy.beside]
-    for where in beside:
+    if path in beside:
+        raise typer.BadParameter(f"`{model}` extends a {path.name} of its own: choose another", param_hint="NAME")
+    texts = {where: base.read_bytes() for where, base in zip(beside, copy.beside, strict=True)}
+    lacking = {where: text for where, text in texts.items() if not where.is_file() or where.read_bytes() != text}
+    for where in lacking:
         check_free(str(where), force)
-    for base, where in zip(copy.beside, beside, strict=True):
-        write(base.read_text(encoding="utf-8"), str(where), force)
+    for where, text in lacking.items():
+        write(text, str(where), force)
     schema = _save(copy.text, path, force)
-    files = ", ".join(map(str, [path, *beside]))
+    files = ", ".join(map(str, [path, *lacking]))
     typer.echo(f"wrote {files}, and {schema} for editors\n  netspec show {path}\n  netspec build {path}")
 
 

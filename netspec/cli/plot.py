@@ -32,9 +32,11 @@ def command(
     only: Annotated[
         list[str] | None, typer.Option(metavar="OUTPUT", help="The part that makes this output; may be given again.")
     ] = None,
-    narrow: Annotated[bool, typer.Option("--narrow", help="For 400 pixels instead of 960.")] = False,
+    narrow: Annotated[bool, typer.Option("--narrow", help="Of svg and png: for 400 pixels instead of 960.")] = False,
     scale: Annotated[float, typer.Option(min=0.25, max=16, help="Of png: pixels to each unit.")] = 2.0,
-    device: Annotated[str, typer.Option(metavar="NAME", help="Of --color time: whose roofline.")] = "cpu",
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of --color time: whose roofline; default: cpu.")
+    ] = None,
     bench: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Of --color time: `bench --per-node --format json` of the network."),
@@ -85,11 +87,17 @@ def _format(output: str | None) -> Format:
     raise typer.BadParameter(f"`{output}` ends in none of {', '.join(FORMATS)}: say --format", param_hint="--output")
 
 
-def _color(plan: Plan, color: Wanted, device: str, bench: str | None, target: str | None) -> Color:
+def _color(plan: Plan, color: Wanted, device: str | None, bench: str | None, target: str | None) -> Color:
+    """Raises BadParameter for an option of another colour."""
     from netspec import drawing
 
+    for option, given, reader in ("device", device, "time"), ("bench", bench, "time"), ("target", target, "precision"):
+        if given is not None and color != reader:
+            raise typer.BadParameter(f"only `--color {reader}` reads it", param_hint=f"--{option}")
+    if color == "time" and bench is not None:
+        return drawing.measured(plan, _read(bench))
     if color == "time":
-        return drawing.roofline(plan, device) if bench is None else drawing.measured(plan, _read(bench))
+        return drawing.roofline(plan, device or drawing.DEVICE)
     if color == "precision":
         return drawing.precisions(plan, target)
     return color

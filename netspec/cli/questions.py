@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from netspec.guide.wish import Wish
 
 T = TypeVar("T")
+SIDES = (8, 2048)  # of images, least and most
+CLASSES = (1, 1_000_000)
 
 
 def possible() -> bool:
@@ -29,7 +31,7 @@ def ask(wish: Wish) -> Wish:
     from netspec.guide.wish import budget, in_words
 
     wish = replace(wish, family=_choice("Kind of network", FAMILIES, wish.family))
-    wish = replace(wish, image=_prompt("Side of the images in pixels", wish.image, _number))
+    wish = replace(wish, image=_prompt("Side of the images in pixels", wish.image, _within(*SIDES)))
     if wish.family != "autoencoder":
         space = _choice("The network works on", ("pixels", "latents"), "latents" if wish.in_latents else "pixels")
         wish = _guided(replace(wish, latent=space == "latents"))
@@ -43,7 +45,7 @@ def _guided(wish: Wish) -> Wish:
         return replace(wish, text=True)
     guide = _choice("Guided by", ("nothing", "class", "text"), "nothing")
     if guide == "class":
-        return replace(wish, classes=_prompt("How many classes", 10, _number))
+        return replace(wish, classes=_prompt("How many classes", 10, _within(*CLASSES)))
     return replace(wish, text=guide == "text")
 
 
@@ -58,10 +60,15 @@ def _choice(question: str, words: Iterable[str], default: str) -> str:
     return _prompt(f"{question} ({', '.join(known)})", default, one)
 
 
-def _number(answer: str) -> int:
-    if not answer.isascii() or not answer.isdigit() or not int(answer):
-        raise typer.BadParameter(f"{answer} is no whole number above 0")
-    return int(answer)
+def _within(least: int, most: int) -> Callable[[str], int]:
+    """What reads a number of a range."""
+
+    def number(answer: str) -> int:
+        if not (answer.isascii() and answer.isdigit() and len(answer) < 10 and least <= int(answer) <= most):
+            raise typer.BadParameter(f"{answer} is no whole number from {least} to {most}")
+        return int(answer)
+
+    return number
 
 
 def _prompt(question: str, default: object, parse: Callable[[str], T]) -> T:

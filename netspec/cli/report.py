@@ -77,6 +77,6 @@ def _of_spec(source: str, output: str | None, settings: Settings, variant: Varia
     from netspec.cli.output import write
 
     plan = api.lower(api.load(source, variant=variant, set=settings or ()))
-    path = Path(output or f"{plan.spec.name}{f'-{variant}' if variant else ''}-report.html")
+    path = Path(output or f"{plan.spec.name}-report.html")
     write(report.html(plan, report.Notes.of(plan)), str(path), force)
     return path

@@ -24,13 +24,16 @@ Axes = Annotated[
         "--set",
         metavar="PATH=VALUE,…",
         help="An axis; values with commas in brackets or quotes.",
-        autocompletion=completion.settings,
+        autocompletion=completion.axes,
     ),
 ]
 Variants = Annotated[
     list[str] | None,
     typer.Option(
-        "--variant", metavar="NAME,…", help="An axis of the spec's variants.", autocompletion=completion.variants
+        "--variant",
+        metavar="NAME,…",
+        help="An axis of the spec's variants.",
+        autocompletion=completion.several_variants,
     ),
 ]
 
@@ -40,7 +43,12 @@ def command(
     axes: Axes = None,
     variants: Variants = None,
     device: Annotated[
-        str, typer.Option(metavar="NAME", help="Whose roofline: cpu, t4, l4, rtx4090, a100, h100:fp32, ….")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Whose roofline: cpu, t4, l4, rtx4090, a100, h100:fp32, ….",
+            autocompletion=completion.devices,
+        ),
     ] = "cpu",
     budget: Annotated[
         list[str] | None,
@@ -51,8 +59,9 @@ def command(
         list[str], typer.Option(metavar="FIGURE", help="What the Pareto front has little of; may be given again.")
     ] = ["ms"],  # noqa: B006  # typer copies it
     more: Annotated[
-        list[str], typer.Option(metavar="FIGURE", help="What the front has much of; may be given again.")
-    ] = ["params"],  # noqa: B006  # typer copies it
+        list[str] | None,
+        typer.Option(metavar="FIGURE", help="What the front has much of; may be given again. Default: params."),
+    ] = None,
     front: Annotated[bool, typer.Option("--front", help="The points of the front alone.")] = False,
     measure: Annotated[
         int, typer.Option(metavar="N", min=0, help="Build the first N of the front and time them on ONNX Runtime.")
@@ -75,8 +84,9 @@ def command(
     from netspec.sweep.running import processors
 
     writing.check_free(output, force)
-    for name in (*less, *more, *([sort.removeprefix("-")] if sort else [])):
+    for name in (*less, *(more or ()), *([sort.removeprefix("-")] if sort else [])):
         fronts.figure(name)
+    less, more = fronts.trade(less, more)
     budgets = [bound for text in budget or () for bound in fronts.budgets(text)]
     grid, place = sweep.grid(spec, axes or (), variants or ()), roof(device)
     with _counting(len(grid)) as progress:

@@ -61,6 +61,10 @@ class Revision:
         home = posixpath.dirname(name.removeprefix(f"{PREFIX}{self.rev}:"))
         return self.named(posixpath.normpath(posixpath.join(home, reference)))
 
+    def holds(self, path: str) -> bool:
+        """Whether the revision has such a file."""
+        return self._git("cat-file", "-e", f"{self.commit}:{self.path(path)}") is not None
+
     def load(self, name: str) -> Document:
         """Read the file `git:REV:PATH`. Raises DocumentError: NS010 where the revision has no such file."""
         return document.loads(self.text(name), name)

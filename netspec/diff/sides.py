@@ -11,6 +11,7 @@ git:REV                     the other side's file at that revision
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from netspec.diff.revisions import PREFIX, Revision
 from netspec.errors import Diagnostic, UsageError
 from netspec.plan import Plan
 from netspec.spec import Expect, Spec
+
+_GIT = re.compile(rf"{PREFIX}((?:\{{[^}}]*\}}|[^:])*):?(.*)", re.DOTALL)  # `HEAD@{12:30}` has a colon of its own
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def read(
     """What A and B name. `variant` and `settings` are laid over B.
 
     Without B, A is compared with itself under these; without these as well, its last commit with the file as it is.
-    Raises UsageError (NS942) where nothing is named.
+    Raises UsageError: NS942 where nothing is named, NS941 for what git does not have.
     """
     if b is None and (variant or settings):
         b = a
@@ -86,10 +89,12 @@ def _lowered(spec: Spec) -> Plan:
 
 def _one(text: str) -> Reference:
     """One side by itself; no file where it leaves that to the other."""
-    if text.startswith(PREFIX):
-        rev, _, rest = text.removeprefix(PREFIX).partition(":")
-        file, variant = _split(rest) if rest else ("", None)
-        return Reference(file, variant, revision=Revision(rev))
+    if not text:
+        raise UsageError(Diagnostic("NS942", "one side is an empty text", help=("write a file, or `@VARIANT`",)))
+    if match := _GIT.fullmatch(text):
+        revision, rest = Revision(match[1]), match[2]
+        file, variant = (rest, None) if "@" not in rest or revision.holds(rest) else _split(rest)
+        return Reference(file, variant, revision=revision)
     if os.path.exists(text):
         return Reference(text)
     return Reference(*_split(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING
 from typing import Any
@@ -20,6 +21,8 @@ def spelled(value: Any, usual: Any = MISSING, family: Record | None = None) -> s
             return "none"
         case bool():
             return str(value).lower()
+        case str() if not value.isprintable():
+            return json.dumps(value)  # on one line, and without what a terminal would obey
         case str():
             return value if value and not value.startswith(_SIGNS) else f'"{value}"'
         case float():

@@ -76,10 +76,11 @@ class Pair:
 
     @cached_property
     def changes(self) -> tuple[str, ...]:
-        """What differs between the two, in words; nothing for a node that is equal or alone."""
+        """What differs between the two, each thing once in words; nothing for a node that is equal or alone."""
         if self.old is None or self.new is None:
             return ()
-        return tuple(_changes(self.old, self.new)) + ((self.rewired,) if self.rewired else ())
+        found = dict.fromkeys(_changes(self.old, self.new))  # two inputs may change alike
+        return (*found, self.rewired) if self.rewired else tuple(found)
 
     @property
     def differs(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from netspec.analysis.tables import amount
 from netspec.diff.carried import FATES, Fate
@@ -100,7 +100,7 @@ def weights(difference: Difference) -> tuple[str, list[tuple[str, str]]]:
     for fate in FATES:
         found = carry.of(fate)
         if fate != "same" and found:
-            places = _listed(list(dict.fromkeys(pair.node.stage for pair in found)))
+            places = ", ".join(dict.fromkeys(pair.node.stage for pair in found))
             lines.append((f"{len(found)} {'node' if len(found) == 1 else 'nodes'}, {carry.numbers(fate):,}",
                           f"{_fate(fate, len(found))}: {places}"))  # fmt: skip
     return title, lines
@@ -117,10 +117,6 @@ def _fate(fate: Fate, count: int) -> str:
     one = {"load,": "loads,", "fit": "fits", "have": "has", "are": "is"}
     first, _, rest = words.partition(" ")
     return f"{one[first]} {rest}" if count == 1 else words
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
 
 
 def short(text: str) -> str:

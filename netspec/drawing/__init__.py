@@ -13,10 +13,10 @@ from netspec.drawing.flowchart import mermaid
 from netspec.drawing.geometry import NARROW, WIDE
 from netspec.drawing.ink import svg
 from netspec.drawing.pages import fragment, html
-from netspec.drawing.paint import Color, Precisions, Shares, measured, precisions, roofline
+from netspec.drawing.paint import DEVICE, Color, Precisions, Shares, measured, precisions, roofline
 from netspec.drawing.pixels import png
 
 __all__ = [
     "svg", "html", "fragment", "mermaid", "png", "Color", "Shares", "Precisions", "roofline", "measured", "precisions",
-    "WIDE", "NARROW",
+    "DEVICE", "WIDE", "NARROW",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from netspec import markup
 from netspec.drawing import levels, style
-from netspec.drawing.cards import Cards
+from netspec.drawing.cards import Cards, percent
 from netspec.drawing.column import Column
 from netspec.drawing.geometry import WIDE, Cell, Measure, Picture, Rect, Text
 from netspec.drawing.levels import Levels
@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _COLOURS = ("conv", "attention", "resample", "embed", "ends", "other", "fp32", "fp16", "bf16", "few", "share")
+_PARTS = (("conv", "conv", "conv"), ("attention", "attention", "attention"), ("other", "paper", "muted"))
 
 
 def rules() -> str:
     """The style sheet of a picture, colours by name."""
     cells = "".join(f".ns-net .cell.{name} {{ fill: ${name} }}\n" for name in _COLOURS)
-    parts = "".join(
-        f".ns-net .part.{name} {{ fill: ${name}; stroke: ${name} }}\n" for name in ("conv", "attention", "other")
-    )
+    parts = "".join(f".ns-net .part.{name} {{ fill: ${fill}; stroke: ${stroke} }}\n" for name, fill, stroke in _PARTS)
     ramp = "".join(f".ns-net .card.ramp-{i} {{ fill: $ramp-{i} }}\n" for i in range(STEPS))
     return style.sheet("net") + cells + parts + ramp
 
@@ -101,7 +100,7 @@ def _legend(p: Picture, coat: Paint) -> None:
     entries = list(coat.legend)
     swatch = m.strip * 1.4
     if coat.shares:
-        text = f"share of all {coat.measured}, the darkest the largest: {100 * max(coat.shares.values()):.0f} %"
+        text = f"share of all {coat.measured}, at most {percent(max(coat.shares.values()))}"
         for step in range(STEPS):
             p.cells.append(Cell(Rect(x, y, swatch * 1.6, swatch), f"card ramp-{step}"))
             x += swatch * 1.6 + 2

@@ -54,7 +54,7 @@ class Paint:
         return self.shares.get(box.id)
 
     def fill(self, box: Box) -> str:
-        """The class of a box's own colour: one of the ramp's steps, the darkest for the largest share."""
+        """The class of a box's own colour: one of the ramp's steps, the last for the largest share."""
         share = self.shares.get(box.id)
         if share is None:
             return ""
@@ -163,10 +163,11 @@ def _shared(scene: Scene, given: Shares) -> Paint:
 def _typed(scene: Scene, given: Precisions) -> Paint:
     used = {given.of[node.name] for box in scene.boxes.values() for node in box.cells}
     names = [name for name in (*_STYLES, *FEW_BITS) if name in used]
-    return Paint(lambda node: _style(given.of[node.name]), tuple((_style(name), name) for name in names))
+    legend = tuple((_style(name), "the target's float" if name == "float" else name) for name in names)
+    return Paint(lambda node: _style(given.of[node.name]), legend)
 
 
-_STYLES = {"fp32": "fp32", "float": "fp32", "fp16": "fp16", "bf16": "bf16"}
+_STYLES = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "float": "other"}  # which float that is, exporters say
 
 
 def _style(precision: str) -> str:

@@ -18,6 +18,7 @@ class AutoencoderDraft(Draft):
     """Latents of a fourth or an eighth of the image's size."""
 
     article = "an autoencoder"
+    meant = {"NS804": "images of this size were asked for"}  # noqa: RUF012  # never changed
 
     def __init__(self, wish: Wish) -> None:
         super().__init__(wish)

@@ -21,7 +21,8 @@ class AddedSkips(Lint, code="NS817"):
 
     A sum mixes what the encoder saw with what the decoder knows, and no later layer can tell them apart. Bao et al.
     2023, arXiv:2209.12152, Sec. 3.1, compared both in a denoiser: concatenation is best, and a plain sum no better than
-    no skip at all. Every published denoising U-Net up to Podell et al. 2023, arXiv:2307.01952, concatenates.
+    no skip at all. The U-Nets of Ho et al. 2020, arXiv:2006.11239, Rombach et al. 2022, arXiv:2112.10752, and Podell et
+    al. 2023, arXiv:2307.01952, concatenate.
 
     ## Example
 

@@ -11,8 +11,6 @@ from netspec.errors import Diagnostic, Span
 from netspec.lints.rule import rules
 from netspec.spec import Spec
 
-_HOW = "`# netspec: allow NS801: reason`, or `lints: {allow: {NS801: reason}}`"
-
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
@@ -55,7 +53,8 @@ def faults(given: Iterable[Allowance]) -> Iterator[Diagnostic]:
             yield _warning("NS891", f"`{each.code}` is not a lint" if each.code else "no lint is named", each, meant)
         elif not each.reason:
             message = f"{each.code} is allowed without a reason"
-            yield _warning("NS890", message, each, "why?", help=(f"say why: {_HOW}",))
+            how = f"`# netspec: allow {each.code}: reason`, or `lints: {{allow: {{{each.code}: reason}}}}`"
+            yield _warning("NS890", message, each, "why?", help=(f"say why: {how}",))
 
 
 def idle(given: Iterable[Allowance]) -> Iterator[Diagnostic]:

@@ -24,7 +24,7 @@ class BaseWidth(Lint, code="NS811"):
     The first level sees every pixel and gives the vector its width, so it sets quality and cost of the whole.
     Published: 128 (Ho et al. 2020, arXiv:2006.11239), 128 to 256 (Dhariwal & Nichol 2021, arXiv:2105.05233), 160 to 320
     on latents (Rombach et al. 2022, arXiv:2112.10752), up to 384 (Podell et al. 2023, arXiv:2307.01952, the refiner);
-    64 in common implementations of Ho et al. 2022, arXiv:2204.03458.
+    64 in video-diffusion-pytorch, a re-implementation of Ho et al. 2022, arXiv:2204.03458.
 
     ## Example
 
@@ -38,7 +38,7 @@ class BaseWidth(Lint, code="NS811"):
     For small machines, for toy data, and where a network is meant to be taken apart rather than used.
     """
 
-    least: Annotated[int, Param("narrowest first level: Ho et al. 2022")] = 64
+    least: Annotated[int, Param("narrowest first level: video-diffusion-pytorch")] = 64
     most: Annotated[int, Param("widest first level: Podell et al. 2023")] = 384
     large: Annotated[int, Param("side of images above which the first level costs most")] = 128
     most_large: Annotated[int, Param("widest first level of those: Dhariwal & Nichol 2021")] = 256

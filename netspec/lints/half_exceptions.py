@@ -9,7 +9,8 @@ from typing import Annotated
 from netspec.fields import Param
 from netspec.lints.rule import Finding, Lint
 from netspec.plan import Node, Plan
-from netspec.roles import Role
+from netspec.roles import FEW_BITS, QUANTISABLE_ROLES, Role, matches
+from netspec.spec import Precision
 
 
 class HalfExceptions(Lint, code="NS819"):
@@ -45,12 +46,12 @@ class HalfExceptions(Lint, code="NS819"):
     )  # fmt: skip
 
     def check(self, plan: Plan) -> Iterator[Finding]:
-        kept = [node.name for node in plan if _role(node) in self.exact]
+        kept = {node.name: role for node in plan if (role := _role(node)) in self.exact}
         for target, choice in plan.spec.targets.items():
             for precision, patterns in choice.precision.overrides.items():
+                takes = [name for name, role in kept.items() if _takes(choice.precision, precision, name, role)]
                 for index, pattern in enumerate(patterns if precision != "fp32" else ()):
-                    hit = [name for name in kept if _names(pattern, name)]
-                    if hit:
+                    if hit := [name for name in takes if _names(pattern, name)]:
                         yield self.at(
                             ("targets", target, "precision", precision, index),
                             f"{hit[0]} in {precision}",
@@ -64,6 +65,14 @@ def _role(node: Node) -> Role:
     """What a node is for; what makes a vector and says nothing embeds, as in netspec.precision."""
     role = node.component.role
     return "embedding" if role == "other" and node.out.layout == "vector" else role
+
+
+def _takes(chosen: Precision, precision: str, name: str, role: Role) -> bool:
+    """Whether a part computes in what an entry says: few bits are for layers alone, and a later fp32 wins."""
+    entries = list(chosen.overrides)
+    later = chosen.overrides["fp32"] if "fp32" in entries[entries.index(precision) :] else ()
+    possible = precision not in FEW_BITS or role in QUANTISABLE_ROLES
+    return possible and not any(matches(pattern, name) for pattern in later)
 
 
 def _names(pattern: str, name: str) -> bool:

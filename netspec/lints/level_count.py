@@ -23,7 +23,7 @@ class LevelCount(Lint, code="NS812"):
     The deepest level is where the whole image meets. Above 16x16 the convolutions there do not reach across it; below
     4x4 hardly anything is left to compute on, and sizes must be multiples of a large power of two. Ho et al. 2020,
     arXiv:2006.11239, App. B: 32 to 4 in four levels, 256 to 8 in six. Dhariwal & Nichol 2021, arXiv:2105.05233: down to
-    8x8 from 64, 128, 256 and 512.
+    8x8 from 64, 128, 256 and 512. Hoogeboom et al. 2023, arXiv:2301.11093, Sec. 3.3, put the most work at 16x16.
 
     ## Example
 
@@ -39,7 +39,7 @@ class LevelCount(Lint, code="NS812"):
     """
 
     least: Annotated[int, Param("side of the deepest level: Ho et al. 2020, App. B")] = 4
-    most: Annotated[int, Param("side of the deepest level: Dhariwal & Nichol 2021, 128 to 512")] = 16
+    most: Annotated[int, Param("side of the deepest level: Hoogeboom et al. 2023, Sec. 3.3")] = 16
 
     def check(self, plan: Plan) -> Iterator[Finding]:
         found, levels = denoising_unet(plan), rows(plan)
@@ -50,7 +50,7 @@ class LevelCount(Lint, code="NS812"):
             few = side(deepest) > self.most
             yield self.at(
                 ("unet", "levels"),
-                f"{len(levels)} level{'s' * (len(levels) > 1)} end at {grid(deepest)}, for images of {grid(found[1])}",
+                f"levels end at {grid(deepest)}, for images of {grid(found[1])}",
                 label=f"published: {self.least}x{self.least} to {self.most}x{self.most}",
-                help=("add a level, or attention on the last one",) if few else ("take a level out",),
+                help=("add a level",) if few else ("take a level out",),
             )

@@ -45,13 +45,15 @@ class OptSize(Lint, code="NS820"):
         found = pictured(plan)
         if found is None:
             return
-        for word in dict.fromkeys(word for size in found[1].sizes for word in size.words):
-            opt = plan.spec.dims[word].opt
-            if opt % self.step:
-                below, above = opt // self.step * self.step, -(-opt // self.step) * self.step
+        name, image = found
+        for size in dict.fromkeys(image.sizes):
+            if size.opt % self.step:
+                below, above = size.opt // self.step * self.step, -(-size.opt // self.step) * self.step
+                path = ("inputs", name) if size.fixed else ("dims", size.words[0], "opt")
+                what = f"a side of `{name}`" if size.fixed else f"`{size.words[0]}`"
                 yield self.at(
-                    ("dims", word, "opt"),
-                    f"`{word}` is {opt} at `opt`, which no network is trained at",
+                    path,
+                    f"{what} is {size.opt} at `opt`, which no network is trained at",
                     label=f"no multiple of {self.step}",
                     help=(f"nearest: {below} or {above}",),
                 )

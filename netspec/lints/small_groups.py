@@ -53,8 +53,12 @@ class SmallGroups(Lint, code="NS809"):
                     field=f"{field}.groups",
                     label=f"{norm.groups} groups",
                     subject=str(width),
-                    help=(f"write `groups: {width // self.channels}`, in every norm of these channels",),
+                    help=(f"write `groups: {self._most(width)}`, in every norm of these channels",),
                 )
+
+    def _most(self, width: int) -> int:
+        """As many groups as divide a width and leave enough channels in each."""
+        return next(count for count in range(width // self.channels, 0, -1) if width % count == 0)
 
 
 def _normed(node: Node) -> int:

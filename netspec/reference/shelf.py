@@ -69,7 +69,7 @@ def index(notice: str, folder: Path) -> str:
 def table(found: list[Form]) -> Iterator[str]:
     """The counts of a spec's networks, as Markdown."""
     rows = [(form, analysis.summarise(form.plan)) for form in found]
-    sizes = [", ".join(f"{size} {value}" for size, value in summary.sizes.items()) for _, summary in rows]
+    sizes = [", ".join(f"{size}\u00a0{value}" for size, value in summary.sizes.items()) for _, summary in rows]
     differ = len(set(sizes)) > 1
     yield f"| variant | parameters | fixed | GFLOPs |{' at |' * differ}"
     yield f"|---|---:|---:|---:|{'---|' * differ}"

@@ -159,7 +159,8 @@ def _sections(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "quantisation", "Quantisation"
     if values["measured"]:
         yield "latency", "Latency"
-    yield from (("choices", "Every choice"), ("findings", "Findings"), ("repeat", "Repeat it"))
+    count = f" ({len(values['findings'])})" if values["findings"] else ""
+    yield from (("choices", "Every choice"), ("findings", f"Findings{count}"), ("repeat", "Repeat it"))
 
 
 def _painted(finding: Finding) -> str:
@@ -195,8 +196,7 @@ def _milliseconds(value: float) -> str:
 
 
 def _decibels(value: float) -> str:
-    """200 stands for no noise at all."""
-    return f"{value:.1f}" if value < 200 else "∞"
+    return f"{value:.1f}" if value < proof.NOISELESS else "∞"
 
 
 @cache

@@ -15,6 +15,7 @@ from netspec.report.notes import Notes
 
 # Forms that exporters write into a target's folder, told here wherever they lie.
 GATE, QUANTIZATION, PRECISION = "gate.json", "quantization.json", "precision.txt"
+NOISELESS = 200.0  # decibels, which QUANTIZATION writes where there is no noise at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class Quantisation:
     quantised: int
     kept: tuple[tuple[str, str, str], ...]  # layer, role, why
     calibration: str
+
+    @property
+    def noiseless(self) -> bool:
+        """Whether an output shows no noise at all."""
+        return any(sqnr >= NOISELESS for sqnr in self.outputs.values())
 
 
 @dataclass(frozen=True, slots=True)

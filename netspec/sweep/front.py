@@ -17,6 +17,7 @@ FIGURES: dict[str, Callable[[Point], float]] = {
     "activations": lambda point: point.alive,
     "ms": lambda point: 1e3 * point.seconds,
 }
+MORE, LESS = ("params",), ("ms",)  # the trade of a front where nobody says
 _COMPARE = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt}
 _UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 _BUDGET = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([kmgbt]?)b?\s*", re.IGNORECASE)
@@ -60,6 +61,18 @@ def figure(name: str) -> str:
         helps = (*(f"did you mean `{each}`?" for each in close), f"there are {', '.join(FIGURES)}")
         raise UsageError(Diagnostic("NS943", f"`{name}` is no figure of a network", help=helps))
     return name
+
+
+def trade(less: list[str], more: list[str] | None) -> tuple[list[str], list[str]]:
+    """What a front has little and much of: where nobody says, much of `params`, unless little of it is wanted.
+
+    Raises UsageError NS943 for a figure that is wanted both ways.
+    """
+    if more is None:
+        return less, [name for name in MORE if name not in less]
+    if both := [name for name in less if name in more]:
+        raise UsageError(Diagnostic("NS943", f"a front has little of `{both[0]}` or much of it, not both"))
+    return less, more
 
 
 def front(points: Iterable[Point], less: Sequence[str], more: Sequence[str]) -> set[int]:

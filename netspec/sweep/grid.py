@@ -71,13 +71,17 @@ def grid(spec: str, axes: Sequence[str] = (), variants: Sequence[str] = ()) -> G
     """The grid of `PATH=VALUE,…` axes over a spec, or over some of its variants.
 
     Raises SpecError for a spec or variant that cannot be read; UsageError NS921 for an axis without `=`, NS943 for one
-    without values, and for more than a million points.
+    without values, for two axes of one path, and for more than a million points.
     """
     names = [name for text in variants for name in text.split(",")]
     documents = tuple(api.composed(spec, variant=name) for name in dict.fromkeys(names)) or (api.composed(spec),)
     found = [Axis(VARIANT, tuple(dict.fromkeys(names)))] if names else []
     source = document.argument_source(axes)
     found += [_axis(source, number, text) for number, text in enumerate(axes)]
+    for number, axis in enumerate(found):
+        if axis.path in [other.path for other in found[:number]]:
+            help = (f"write --set {axis.path}=value,value once",)
+            raise UsageError(Diagnostic("NS943", f"two axes are called `{axis.path}`", help=help))
     made = Grid(documents, tuple(found))
     if len(made) > MAX_POINTS:
         message = f"the grid has {len(made):,} points, more than {MAX_POINTS:,}"

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from netspec.analysis.roofline import Roof
 from netspec.sweep.costing import Point, Refused
-from netspec.sweep.front import FIGURES, Budget, front
+from netspec.sweep.front import FIGURES, LESS, MORE, Budget, front
 from netspec.sweep.grid import Grid
 
 _ROW = re.compile(r"\[\d+\]")
-MORE, LESS = ("params",), ("ms",)  # the trade of a front where nobody says
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,8 @@ class Outcome:
     @property
     def trade(self) -> str:
         """What the front is one of: `most params for least ms`."""
-        return (
-            f"most {' and '.join(self.more)} for least {' and '.join(self.less)}"
-            if self.more
-            else (f"least {' and '.join(self.less)}")
-        )
+        least = f"least {' and '.join(self.less)}"
+        return f"most {' and '.join(self.more)} for {least}" if self.more else least
 
     def front_only(self) -> Outcome:
         """The same with the points of the front alone."""

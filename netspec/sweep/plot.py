@@ -27,6 +27,7 @@ _FONT = 12.0
 _LABELS = 12  # of points of the front, as far as there is room
 _TOLD = 2000  # points, up to which each has a title
 _TICKS = 8  # about, of an axis
+_FINE = tuple(tenths / 10 for tenths in range(10, 100))  # first digits of ticks, where a range is narrow
 
 RULES = """\
 .ns-plot text { font: 12px $font; fill: $ink }
@@ -61,7 +62,7 @@ class Axis:
     def ticks(self) -> list[tuple[float, str]]:
         """Round numbers inside the range, about eight of them: coordinates and words."""
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-        for digits in ((1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        for digits in (_FINE, (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
             numbers = (digit * 10.0**power for power in powers for digit in digits)
             found = [number for number in numbers if self.low <= number <= self.high]
             if len(found) <= _TICKS:

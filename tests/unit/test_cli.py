@@ -140,6 +140,8 @@ def test_resolve_tells_where_values_come_from(run: Run) -> None:
     assert origin["dit.mlp_ratio: 4.0"] == f"{DIT}:24"
     assert origin["dit.qk_norm: none"] == "default"
     assert origin["dit.depth: 3"] == "--set"
+    fixed = run("resolve", DIT, "--set", "targets.edge={exporter: onnx, dims: {batch: 1}}", "--origin")[1]
+    assert [line.rpartition("#")[2].strip() for line in fixed.splitlines() if "edge.dims" in line] == ["--set"] * 3
     assert origin["conditioning.t.init_std: 0.02"] == "convention dit"
 
 
@@ -284,6 +286,12 @@ def test_a_reader_that_leaves_is_no_reason_to_complain() -> None:
     done = shell("netspec schema | head -1")
     assert done.stdout == "{\n"
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has a device that is always full")
+def test_a_full_disk_is_no_bug_of_ours() -> None:
+    done = shell("netspec show tiny/unet > /dev/full")
+    assert (done.returncode, done.stderr) == (1, "netspec: cannot write what was asked for: the disk is full\n")
 
 
 def test_no_color_without_a_terminal_or_with_no_color() -> None:

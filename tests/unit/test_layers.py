@@ -177,7 +177,7 @@ def test_a_file_is_laid_over_what_it_extends(tmp_path: Path) -> None:
         base=BASE,
     )
     composed = layers.compose(load(child), variant="deep")
-    assert composed.data["name"] == "child"
+    assert composed.data["name"] == "child-deep"
     assert "extends" not in composed.data
     assert composed.data["unet"]["levels"] == [8]
     assert composed.data["unet"]["block"] == {"type": "resnet", "dropout": 0.2, "norm": {"type": "group", "groups": 4}}

@@ -45,7 +45,9 @@ def _odd(wish: Wish, published: Levels) -> UsageError:
     most = len(published.multipliers) - 1
     halvings = max(_FEWEST - 1, (-(-wish.side // _DEEPEST) - 1).bit_length())
     if halvings > most:
-        return cannot(f"a U-Net of the guides ends at {wish.side // 2**most}x{wish.side // 2**most} here", "--latent")
+        largest = wish.image // wish.side * _DEEPEST * 2**most
+        help = f"--image {largest}" if wish.in_latents else f"--latent, or --image {largest}"
+        return cannot(f"a U-Net of the guides ends at {wish.side // 2**most}x{wish.side // 2**most} here", help)
     unit = wish.image // wish.side * 2**halvings
     below = max(unit, wish.image // unit * unit)
     message = f"a side of {wish.side} cannot be halved {halvings} times, to {_DEEPEST} or less"
@@ -56,7 +58,7 @@ def lines(found: Sequence[Row], published: Levels, mixer: str) -> tuple[Line, ..
     """`levels`, a row each. `mixer` is what a row that attends has: `attention: full`."""
     told = ", ".join(f"{each:g}" for each in published.multipliers)
     above = published.source.says(f"multipliers {told} at {published.where}; full resolution first")
-    attending = next(row for row in found if row.attends)
+    attending = next((row for row in found if row.attends), None)
     return (
         line("  levels:", above),
         *(_line(row, mixer, ADM.says("attention at 32, 16 and 8") if row is attending else None) for row in found),
