@@ -11,6 +11,7 @@ from netspec import document, embedded, layers, lints, planner, registry, shippe
 from netspec import spec as specs
 from netspec.analysis import Summary, summarise
 from netspec.builder import MAX_NODES
+from netspec.bundle.manifest import MANIFEST, Manifest
 from netspec.errors import Diagnostic, DocumentError, ShapeError, SpecError
 from netspec.plan import Plan
 from netspec.planner.points import narrowed
@@ -28,8 +29,8 @@ PathLike = str | os.PathLike[str]
 
 
 def load(path: PathLike, *, variant: str | None = None, set: Mapping[str, Any] | Sequence[str] = ()) -> Spec:
-    """The spec in a file, with a variant and settings laid over it. A `.safetensors` or `.onnx` file that netspec
-    wrote holds its spec too; `tiny/unet` names a spec that netspec comes with, where there is no such file.
+    """The spec in a file, with a variant and settings laid over it. A bundle and a `.safetensors` or `.onnx` file that
+    netspec wrote hold their spec too; `tiny/unet` names a spec that netspec comes with, where there is no such file.
 
     `set` maps paths to values (`{"unet.levels[1].channels": 96}`), or holds `path=value` texts as `--set` takes them.
     Raises SpecError with everything that is wrong with the file, WeightsError for a file that holds no spec.
@@ -38,6 +39,9 @@ def load(path: PathLike, *, variant: str | None = None, set: Mapping[str, Any] |
 
 
 def _document(path: PathLike) -> document.Document:
+    if os.path.exists(os.path.join(path, MANIFEST)):
+        Manifest.read(path)
+        return document.load(os.path.join(path, "spec.yaml"))
     text = embedded.spec_text(os.fspath(path))
     if text is not None:
         return document.loads(text, os.fspath(path))

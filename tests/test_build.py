@@ -17,6 +17,7 @@ from safetensors import safe_open
 
 import netspec
 from netspec import api, compiler
+from netspec.errors import WeightsError
 from netspec.weights.load import spec_of
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +41,13 @@ def graph(folder: Path) -> onnx.ModelProto:
 @pytest.fixture(params=["unet", "dit"])
 def bundle(request: pytest.FixtureRequest, bundles: dict[str, Path]) -> Path:
     return bundles[request.param]
+
+
+def test_it_is_a_spec_to_every_command(bundle: Path, tmp_path: Path) -> None:
+    assert api.load(bundle) == api.load(bundle / "spec.yaml")
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"manifest\.json"):
+        api.load(tmp_path)
 
 
 def test_files_and_manifest(bundle: Path) -> None:

@@ -109,7 +109,7 @@ def test_groups_that_are_advised_fit() -> None:
     text = NET.replace("[128, 256, {channels: 256, attention: full}, 256]", "[66, 132]")
     text += "  mid: none\n  block: {norm: {groups: 22}}\n  head: {norm: {groups: 11}}\n"
     (found,) = lints.weigh(api.lower(api.loads(text)), [SmallGroups()]).warnings
-    assert found.help[0].startswith("write `groups: 11`")
+    assert found.help[0].startswith("set `unet.block.norm.groups` to 11")
 
 
 @pytest.mark.parametrize(
@@ -256,6 +256,10 @@ class TestAllows:
     )
     def test_what_is_wrong_with_it(self, comment: str, code: str, tmp_path: Path) -> None:
         assert code in told(f"{NET}  skip: {{per: level, merge: add}}   {comment}\n", tmp_path)
+
+    def test_an_error_is_not_taken_for_a_lint_of_a_similar_code(self) -> None:
+        (found,) = lints.check(api.lower(api.loads(f"{NET}  # netspec: allow NS302: an error\n")))
+        assert found.label == "an error cannot be allowed"
 
     def test_only_its_own_line(self, tmp_path: Path) -> None:
         other = NET.replace("  narrow: upsample\n", "  narrow: upsample   # netspec: allow NS817: on another line\n")

@@ -16,7 +16,7 @@ SpecFile = Annotated[
     str,
     typer.Argument(
         metavar="SPEC",
-        help="A spec file, or the name of a shipped spec, such as tiny/unet.",
+        help="A spec file, a bundle, or the name of a shipped spec, such as tiny/unet.",
         autocompletion=completion.specs,
     ),
 ]

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netspec import api, shipped
-from netspec.bundle.manifest import MANIFEST, Manifest
 from netspec.diff.revisions import PREFIX, Revision
 from netspec.errors import Diagnostic, UsageError
 from netspec.plan import Plan
@@ -47,11 +46,7 @@ class Reference:
             name = self.revision.named(self.file)
             text = self.revision.text(name)
             return api.loads(text, name=name, variant=self.variant, set=self.settings, shelf=self.revision)
-        file = self.file
-        if os.path.isdir(file) and os.path.exists(os.path.join(file, MANIFEST)):
-            Manifest.read(file)
-            file = os.path.join(file, "spec.yaml")
-        return api.load(file, variant=self.variant, set=self.settings)
+        return api.load(self.file, variant=self.variant, set=self.settings)
 
 
 def read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -48,13 +49,19 @@ def faults(given: Iterable[Allowance]) -> Iterator[Diagnostic]:
     known = rules()
     for each in given:
         if each.code not in known:
-            close = get_close_matches(each.code.upper(), known, n=1)
-            meant = f"did you mean {close[0]}?" if close else "no rule has this code"
-            yield _warning("NS891", f"`{each.code}` is not a lint" if each.code else "no lint is named", each, meant)
+            message = f"`{each.code}` is not a lint" if each.code else "no lint is named"
+            yield _warning("NS891", message, each, _meant(each.code))
         elif not each.reason:
             message = f"{each.code} is allowed without a reason"
             how = f"`# netspec: allow {each.code}: reason`, or `lints: {{allow: {{{each.code}: reason}}}}`"
             yield _warning("NS890", message, each, "why?", help=(f"say why: {how}",))
+
+
+def _meant(code: str) -> str:
+    if re.fullmatch(r"NS[0-79]\d\d", code):
+        return "an error cannot be allowed"
+    close = get_close_matches(code.upper(), rules(), n=1)
+    return f"did you mean {close[0]}?" if close else "no rule has this code"
 
 
 def idle(given: Iterable[Allowance]) -> Iterator[Diagnostic]:

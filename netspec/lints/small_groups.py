@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
+from netspec.errors import path_text
 from netspec.fields import Param
 from netspec.lints.facts import holding
 from netspec.lints.rule import Finding, Lint
@@ -47,13 +48,14 @@ class SmallGroups(Lint, code="NS809"):
         for node, field, norm in holding(plan, GroupNorm):
             width = _normed(node)
             if width >= self.narrowest and width < self.channels * norm.groups:
+                written = path_text((*node.origin.at, *field.split("."), "groups"))
                 yield self.on(
                     node,
                     f"{width} channels in {norm.groups} groups: {width / norm.groups:g} in each",
                     field=f"{field}.groups",
                     label=f"{norm.groups} groups",
                     subject=str(width),
-                    help=(f"write `groups: {self._most(width)}`, in every norm of these channels",),
+                    help=(f"set `{written}` to {self._most(width)}, and so in every norm of these channels",),
                 )
 
     def _most(self, width: int) -> int:
