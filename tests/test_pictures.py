@@ -253,6 +253,16 @@ def test_the_command_refuses_what_its_colour_does_not_read(option: str, color: s
     assert done.returncode == 2 and f"only `--color {color}` reads it".encode() in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("format", "option"), [("html", ("--narrow",)), ("svg", ("--scale", "3")), ("mmd", ("--color", "cost"))]
+)
+def test_the_command_refuses_what_its_format_does_not_read(
+    format: str, option: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = run("tiny/unet", "--format", format, *option, cwd=tmp_path)
+    assert done.returncode == 2 and f"{option[0]}: {format} does not read it".encode() in done.stderr
+
+
 def test_the_command_paints_times(tmp_path: Path) -> None:
     rows = [{"node": "head", "ms": 1}]
     report = {"timings": [], "nodes": [{"backend": "onnx", "rows": rows}]}

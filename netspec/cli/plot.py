@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Format: TypeAlias = Literal["svg", "png", "html", "mmd"]
 Wanted: TypeAlias = Literal["kind", "cost", "params", "time", "precision"]
 FORMATS: tuple[Format, ...] = ("svg", "png", "html", "mmd")
+_READERS = {"--narrow": ("svg", "png"), "--scale": ("png",), "--color": ("svg", "png", "html")}
 
 
 def command(
@@ -33,7 +34,9 @@ def command(
         list[str] | None, typer.Option(metavar="OUTPUT", help="The part that makes this output; may be given again.")
     ] = None,
     narrow: Annotated[bool, typer.Option("--narrow", help="Of svg and png: for 400 pixels instead of 960.")] = False,
-    scale: Annotated[float, typer.Option(min=0.25, max=16, help="Of png: pixels to each unit.")] = 2.0,
+    scale: Annotated[
+        float | None, typer.Option(min=0.25, max=16, help="Of png: pixels to each unit; default: 2.")
+    ] = None,
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of --color time: whose roofline; default: cpu.")
     ] = None,
@@ -53,12 +56,16 @@ def command(
     from netspec import api
     from netspec.cli.output import check_free, write
 
+    chosen = format or _format(output)
+    given = {"--narrow": narrow, "--scale": scale is not None, "--color": color != "kind"}
+    for option in (option for option, is_given in given.items() if is_given and chosen not in _READERS[option]):
+        raise typer.BadParameter(f"{chosen} does not read it", param_hint=option)
     check_free(output, force)
     plan = api.lower(api.load(spec, variant=variant, set=settings or ()))
     if only:
         plan = plan.only(only)
     coat = _color(plan, color, device, bench, target)
-    write(_drawn(plan, format or _format(output), coat, narrow, scale), output, force)
+    write(_drawn(plan, chosen, coat, narrow, scale or 2.0), output, force)
 
 
 def _drawn(plan: Plan, format: Format, color: Color, narrow: bool, scale: float) -> str | bytes:
