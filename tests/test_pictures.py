@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -147,7 +148,12 @@ def test_mermaid_has_a_node_for_each_box_and_no_words_of_its_own(sd15: Plan) -> 
 
 def test_png_has_text_in_it(sd15: Plan) -> None:
     pytest.importorskip("resvg_py")
-    small, large = (drawing.png(sd15, scale=scale) for scale in (0.5, 1.0))
+    try:
+        small, large = (drawing.png(sd15, scale=scale) for scale in (0.5, 1.0))
+    except UsageError as error:
+        if error.diagnostics[0].code == "NS948":
+            pytest.skip("there is no font here to draw text with")
+        raise
     assert large[:8] == b"\x89PNG\r\n\x1a\n"
     assert int.from_bytes(large[16:20], "big") == 960 == 2 * int.from_bytes(small[16:20], "big")
     bare = re.sub(r"<text.*?</text>", "", drawing.svg(sd15))
@@ -182,7 +188,11 @@ def test_letters_are_as_wide_as_the_table_says(chromium: Any, tmp_path: Path) ->
     file.write_text(f"<meta charset=utf-8><style>body {{ font-family: {style.FONT} }}</style>")
     measure = """([text, bold]) => { const pen = document.createElement("canvas").getContext("2d");
         pen.font = `${bold ? 700 : 400} 100px "Liberation Sans"`; return pen.measureText(text).width }"""
+    told = """() => ["", "'Liberation Sans', "].map((font) => { const pen = document.createElement("canvas")
+        .getContext("2d"); pen.font = `99px ${font}monospace`; return pen.measureText("iiWW").width })"""
     with browser.opened(chromium, file) as visit:
+        if len(set(visit.page.evaluate(told))) == 1:
+            pytest.skip("there is no Liberation Sans here to measure")
         for bold in (False, True):
             for letter in every:
                 seen = visit.page.evaluate(measure, [letter, bold])
@@ -198,9 +208,10 @@ BOXES = """() => [...document.querySelectorAll(".box")].flatMap((box) => {
 
 @pytest.mark.parametrize("name", NAMED)
 def test_chromium_sees_every_text_inside_its_box(name: str, chromium: Any, tmp_path: Path) -> None:
-    for measure in MEASURES:
+    """In the font that the picture asks for, and where there are only wider ones."""
+    for measure, font in product(MEASURES, (style.FONT, "monospace")):
         file = tmp_path / "net.svg"
-        file.write_text(drawing.svg(plan(name), measure=measure), encoding="utf-8")
+        file.write_text(drawing.svg(plan(name), measure=measure).replace(style.FONT, font), encoding="utf-8")
         with browser.opened(chromium, file, width=int(measure.width)) as visit:
             found = visit.page.evaluate(BOXES)
             assert visit.complaints == [] and visit.requests == [] and len(found) > 10

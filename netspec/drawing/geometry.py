@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from netspec.drawing.metrics import width
+from netspec.drawing.metrics import measured, width
 from netspec.drawing.scene import Box
 
 Point: TypeAlias = tuple[float, float]
@@ -87,6 +87,12 @@ class Text:
     font: float
     anchor: Anchor = "start"
     bold: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether its letters are set to the width that they were measured with, where another font is wider. Not where
+        a letter's width was guessed."""
+        return measured(self.text)
 
     @property
     def rect(self) -> Rect:

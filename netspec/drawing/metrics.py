@@ -32,6 +32,11 @@ def width(text: str, size: float, *, bold: bool = False) -> float:
     return sum(_advance(character, bold) for character in text) * size / 1000
 
 
+def measured(text: str) -> bool:
+    """Whether the width of every letter is known, not guessed."""
+    return all(32 <= ord(character) < 127 or character in _OTHER for character in text)
+
+
 def cut(text: str, size: float, room: float, *, bold: bool = False) -> str:
     """The text, or as much of its beginning as fits with an ellipsis."""
     if width(text, size, bold=bold) <= room:
