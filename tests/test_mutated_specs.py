@@ -9,8 +9,10 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import yaml
@@ -19,11 +21,18 @@ from mutated import mutated
 from netspec import api, cli, registry, render
 from netspec import spec as specs
 from netspec.analysis import tables
-from netspec.errors import SpecError
+from netspec.builder import MAX_NODES, Builder
+from netspec.errors import Diagnostic, SpecError
 
 SPECS = [yaml.safe_load(path.read_text()) for path in sorted((Path(__file__).parent.parent / "specs").rglob("*.yaml"))]
 EXAMPLES, SEED = int(os.environ.get("NETSPEC_EXAMPLES", "400")), os.environ.get("NETSPEC_SEED", "0")
 SECONDS = 1.0  # of this process's own time, to check one file: the bar for hostile files
+
+
+def checked(file: Path) -> tuple[list[Diagnostic], float]:
+    """What is found, and the processor's time that it took."""
+    start = time.process_time()
+    return api.check(file), time.process_time() - start
 
 
 def test_mutated_specs(tmp_path: Path) -> None:
@@ -33,9 +42,10 @@ def test_mutated_specs(tmp_path: Path) -> None:
         random = Random(f"{SEED} {index}")
         file = tmp_path / "spec.yaml"
         file.write_text(json.dumps(mutated(random, random.choice(SPECS)), ensure_ascii=False), encoding="utf-8")
-        start = time.process_time()
-        findings = api.check(file)
-        assert time.process_time() - start < SECONDS, file.read_text()
+        findings, seconds = checked(file)
+        if seconds >= SECONDS:
+            findings, seconds = checked(file)  # a busy machine is not slow twice
+        assert seconds < SECONDS, file.read_text()
         assert all(each.code < "NS900" for each in findings)
         assert bool(render.render(findings, color=False)) == bool(findings)
         if not findings:
@@ -62,17 +72,23 @@ def test_settings(text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert stopped.value.code in (0, 1, 2), capsys.readouterr().err
 
 
-def test_variants_near_the_bound_together(tmp_path: Path) -> None:
-    """Each of 64 variants may have 4,096 nodes; all of them may not."""
+def test_variants_near_the_bound_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of 64 variants may have 4,096 nodes; all of them may not, and nobody waits until they are counted."""
     rows = ", ".join(["{channels: 64, blocks: 250}"] * 5)
     text = "netspec: 1\nname: net\ninputs: {x: [1, 3, 64, 64]}\noutput: [1, 3, 64, 64]\n"
     text += "unet: {levels: [64, 64], block: {modulation: none}}\nvariants:\n"
     file = tmp_path / "many.yaml"
     file.write_text(text + "".join(f"  v{index}: {{unet.levels: [{rows}]}}\n" for index in range(64)))
-    start = time.process_time()
+    add, added = Builder.add, Counter[str]()
+
+    def counted(b: Builder, name: str, *args: Any, **words: Any) -> Any:
+        added[name] += 1
+        return add(b, name, *args, **words)
+
+    monkeypatch.setattr(Builder, "add", counted)
     (found,) = api.check(file)
     assert found.code == "NS316"
-    assert time.process_time() - start < SECONDS
+    assert 3 * MAX_NODES < added.total() < 6 * MAX_NODES
 
 
 def test_numbers_beyond_any_file_are_refused(tmp_path: Path) -> None:
