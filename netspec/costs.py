@@ -21,6 +21,11 @@ class Cost(NamedTuple):
     frozen: int = 0
     macs: int = 0
 
+    @property
+    def gflops(self) -> float:
+        """Billions of operations: two for each multiply-accumulate."""
+        return 2 * self.macs / 1e9
+
     def __add__(self, other: Cost) -> Cost:  # type: ignore[override]  # a sum, no longer tuple
         return Cost(self.params + other.params, self.frozen + other.frozen, self.macs + other.macs)
 

@@ -19,6 +19,7 @@ BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 class Row:
     """One stage: consecutive nodes of one level side. `output` is at the level's own resolution."""
 
+    nodes: tuple[Node, ...]
     stage: str
     output: TensorType
     blocks: str  # "2 resnet + 2 spatial"
@@ -26,7 +27,7 @@ class Row:
 
     @property
     def gflops(self) -> float:
-        return 2 * self.cost.macs / 1e9
+        return self.cost.gflops
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def _rows(plan: Plan) -> Iterable[Row]:
         cost = Cost()
         for node in group:
             cost = cost + node.cost
-        yield Row(group[0].stage, _output(group, following), _blocks(group), cost)
+        yield Row(tuple(group), group[0].stage, _output(group, following), _blocks(group), cost)
 
 
 def _output(group: Sequence[Node], following: Sequence[Node]) -> TensorType:
@@ -128,7 +129,7 @@ def _node(node: Node) -> dict[str, Any]:
         "output": [str(size) for size in node.out.shape],
         "params": node.cost.params,
         "frozen": node.cost.frozen,
-        "gflops": round(2 * node.cost.macs / 1e9, 6),
+        "gflops": round(node.cost.gflops, 6),
         "origin": str(node.origin),
         "line": node.origin.line,
     }

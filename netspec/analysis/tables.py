@@ -37,7 +37,7 @@ def _totals(summary: Summary) -> list[tuple[str, str]]:
         totals.append((name, f"output {value.type}"))
         if len(plan.outputs) > 1:
             alone = plan.only([name]).cost
-            totals.append(("", f"alone {alone.params:,} parameters, {2 * alone.macs / 1e9:,.2f} GFLOPs"))
+            totals.append(("", f"alone {alone.params:,} parameters, {alone.gflops:,.2f} GFLOPs"))
     if plan.cost.frozen:
         totals.append(("frozen", f"{plan.cost.frozen:,} numbers that training leaves alone"))
     totals += [("weights", weights), ("activations", f"{activations}  alive at once between nodes")]

@@ -203,6 +203,6 @@ def _node(node: Node) -> str:
     cost, component = node.cost, node.component
     return (
         f"{node.name}: {component.kind}.{component.name} → {node.out}\n"
-        f"{cost.params:,} parameters, {2 * cost.macs / 1e9:,.3f} GFLOPs"
+        f"{cost.params:,} parameters, {cost.gflops:,.3f} GFLOPs"
         + (f", {node.origin.source}" if node.origin.source else "")
     )

@@ -81,7 +81,7 @@ def _heading(p: Picture, plan: Plan) -> float:
     y = m.margin + m.heading
     p.texts.append(Text(m.margin, y, cut(name(plan), m.heading, room, bold=True), "heading", m.heading, bold=True))
     sizes = ", ".join(f"{word}\u00a0{dim.opt}" for word, dim in plan.spec.dims.items())
-    facts = f"{plan.cost.params:,} parameters · {2 * plan.cost.macs / 1e9:,.1f} GFLOPs"
+    facts = f"{plan.cost.params:,} parameters · {plan.cost.gflops:,.1f} GFLOPs"
     for line in wrapped(f"{facts} at {sizes}" if sizes else facts, m.text, room, 2):
         y += m.line * 1.1
         p.texts.append(Text(m.margin, y, line, "note", m.text))

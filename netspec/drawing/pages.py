@@ -52,7 +52,7 @@ def _node(node: Node) -> dict[str, str]:
         "inputs": ", ".join(value.name for value in node.inputs),
         "output": str(node.out),
         "params": f"{node.cost.params:,}",
-        "gflops": f"{2 * node.cost.macs / 1e9:,.3f}",
+        "gflops": f"{node.cost.gflops:,.3f}",
         "source": node.origin.source,
         "path": str(node.origin),
     }

@@ -57,8 +57,8 @@ class LargeAttention(Lint, code="NS804"):
 
     def _finding(self, plan: Plan, node: Node, each: Scores) -> Finding:
         what = grid(node.out) if node.out.layout == "image" else "tokens"
-        macs = costs.attention(each.queries, each.keys, each.heads * each.head_dim, batch=node.out.batch.opt).macs
-        stored, total = amount(each.elements * self.number), plan.cost.macs
+        own = costs.attention(each.queries, each.keys, each.heads * each.head_dim, batch=node.out.batch.opt)
+        stored = amount(each.elements * self.number)
         return self.on(
             node,
             f"attention over {each.keys:,} positions",
@@ -67,7 +67,7 @@ class LargeAttention(Lint, code="NS804"):
             notes=(
                 f"{each.heads} x {each.queries:,} x {each.keys:,} scores: {stored} a sample in half precision, "
                 "where no kernel avoids storing them",
-                f"each such attention is {2 * macs / 1e9:,.1f} of the network's {2 * total / 1e9:,.1f} GFLOPs",
+                f"each such attention is {own.gflops:,.1f} of the network's {plan.cost.gflops:,.1f} GFLOPs",
             ),
             help=("attend at a deeper level, or with larger patches",),
         )

@@ -27,7 +27,7 @@ def unmet(plan: Plan) -> Iterator[Diagnostic]:
                 help=(_HELP,),
                 path=f"expect.{key}",
             )
-    gflops = 2 * plan.cost.macs / 1e9
+    gflops = plan.cost.gflops
     if expect.gflops is not None and abs(gflops - expect.gflops) > 0.005 * expect.gflops:
         yield Diagnostic(
             "NS403",

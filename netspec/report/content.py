@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
-from netspec.analysis import Summary, summarise
+from netspec.analysis import Summary
 from netspec.analysis.summary import Row
 from netspec.analysis.tables import amount, size
 from netspec.bundle import Manifest
@@ -86,19 +85,17 @@ def _short(value: float) -> str:
     return f"{value:,.2f}" if value >= 0.1 else f"{value:.3g}"
 
 
-def stages(plan: Plan) -> list[Stage]:
+def stages(summary: Summary) -> list[Stage]:
     """Every stage with its nodes. Shares are of the whole network."""
-    rows = summarise(plan).rows
-    groups = [tuple(group) for _, group in groupby(plan, key=lambda node: node.stage)]
-    lines = [_stage(row, group) for row, group in zip(rows, groups, strict=True)]
+    lines = [_stage(row) for row in summary.rows]
     whole = total(lines)
     return [
         Stage(
             line,
             (_share(line.params, whole.params), _share(line.gflops, whole.gflops), _share(line.memory, whole.memory)),
-            tuple(map(_node, group)),
+            tuple(map(_node, row.nodes)),
         )
-        for line, group in zip(lines, groups, strict=True)
+        for line, row in zip(lines, summary.rows, strict=True)
     ]
 
 
@@ -110,8 +107,8 @@ def total(lines: Sequence[Line]) -> Line:
     )  # fmt: skip
 
 
-def _stage(row: Row, nodes: Sequence[Node]) -> Line:
-    memory = sum(4 * node.out.elements for node in nodes)
+def _stage(row: Row) -> Line:
+    memory = sum(4 * node.out.elements for node in row.nodes)
     return Line(row.stage, row.blocks, _size(row.output), row.cost.params, row.gflops, memory)
 
 
@@ -120,7 +117,7 @@ def _node(node: Node) -> Line:
     component = f"{node.component.kind} {node.component.name}"
     memory = 4 * node.out.elements
     return Line(
-        node.name, component, _size(node.out), cost.params, 2 * cost.macs / 1e9, memory, node.origin.source,
+        node.name, component, _size(node.out), cost.params, cost.gflops, memory, node.origin.source,
         str(node.origin),
     )  # fmt: skip
 
@@ -145,7 +142,7 @@ def ports(plan: Plan, meanings: Mapping[str, str]) -> list[Port]:
 def parts(plan: Plan) -> list[Line]:
     """What each output costs alone, where there are several."""
     costs = ((name, plan.only([name]).cost) for name in plan.outputs if len(plan.outputs) > 1)
-    return [Line(name, "", "", cost.params, 2 * cost.macs / 1e9, 0) for name, cost in costs]
+    return [Line(name, "", "", cost.params, cost.gflops, 0) for name, cost in costs]
 
 
 def _port(name: str, side: str, type_: TensorType, shape: str, meanings: Mapping[str, str]) -> Port:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netspec import __version__, drawing, markup
-from netspec.analysis import summarise
+from netspec.analysis import Summary, summarise
 from netspec.bundle import Manifest, ParityRow
 from netspec.drawing import ink, style
 from netspec.drawing.geometry import NARROW, WIDE
@@ -49,7 +49,8 @@ def html(plan: Plan, notes: Notes, built: Built | None = None, measured: Measure
 
     Equal arguments give equal pages: it holds no time, no path of a machine.
     """
-    values = _of_plan(plan, notes) | (_of_bundle(built, notes) if built else {})
+    summary = summarise(plan)
+    values = _of_plan(summary, notes) | (_of_bundle(built, notes) if built else {})
     manifest = built.manifest if built else None
     values |= {
         "manifest": manifest,
@@ -58,18 +59,19 @@ def html(plan: Plan, notes: Notes, built: Built | None = None, measured: Measure
         "commands": list(content.commands(plan, manifest)),
         "versions": _versions(manifest),
     }
-    values["figures"] = [*content.figures(summarise(plan)), *([_proof(values["verdict"])] if built else [])]
+    values["figures"] = [*content.figures(summary), *([_proof(values["verdict"])] if built else [])]
     values["sections"] = list(_sections(values))
     page: str = _environment().get_template("report.html.j2").render(values)
     return page
 
 
-def _of_plan(plan: Plan, notes: Notes) -> dict[str, Any]:
+def _of_plan(summary: Summary, notes: Notes) -> dict[str, Any]:
     """What needs no build."""
     from markupsafe import Markup
 
+    plan = summary.plan
     lines, script = choices(plan.spec, notes.origins), _text("script.js")
-    stages = content.stages(plan)
+    stages = content.stages(summary)
     sizes = ", ".join(f"{name} {dim.opt}" for name, dim in plan.spec.dims.items())
     return {
         "spec": plan.spec,
