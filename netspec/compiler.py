@@ -56,14 +56,18 @@ class Result:
 
 
 def compile(
-    spec: Spec, folder: str | os.PathLike[str], options: Options, progress: Progress = lambda step, detail: None
+    network: Spec | Plan,
+    folder: str | os.PathLike[str],
+    options: Options,
+    progress: Progress = lambda step, detail: None,
 ) -> Result:
-    """Build every wanted target of a spec into a bundle, verify it, and move it to `folder` as a whole.
+    """Build every wanted target of a spec or plan into a bundle, verify it, and move it to `folder` as a whole.
 
     Raises SpecError, ExportError, WeightsError, ParityError or UsageError; `folder` is then what it was before.
     """
+    spec = network.spec if isinstance(network, Plan) else network
     progress("plan", spec.name)
-    plan = lower(spec)
+    plan = network if isinstance(network, Plan) else lower(spec)
     notes = report.Notes.of(plan)
     wanted = deployments(plan, options.targets, weights=options.weights != "none")
     recipe = _recipe(notes, options)

@@ -38,15 +38,15 @@ def command(
     from netspec.cli.hints import count_warnings
     from netspec.cli.progress import steps
 
-    loaded = api.load(spec, variant=variant, set=settings or ())
-    count_warnings(api.lower(loaded), spec, variant)  # every mistake of the spec is told before torch is imported
-    folder = output or f"build/{loaded.name}"
+    plan = api.lower(api.load(spec, variant=variant, set=settings or ()))  # every mistake is told before torch is there
+    count_warnings(plan, spec, variant)
+    folder = output or f"build/{plan.spec.name}"
     with steps() as report:
         report("import", "torch")
         from netspec import compiler
 
         options = compiler.Options(weights, layout, ema, seed, tuple(target or ()), force, parity)
-        result = compiler.compile(loaded, folder, options, report)
+        result = compiler.compile(plan, folder, options, report)
     _report(result)
 
 
